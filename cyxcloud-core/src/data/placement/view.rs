@@ -1,0 +1,81 @@
+//! The nodes as placement sees them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::NodeId;
+
+/// What fails together, from narrow to wide; placement spreads in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// One storage process.
+    Node,
+    /// One machine.
+    Host,
+    /// One operator.
+    Operator,
+    /// One network.
+    Subnet,
+    /// One region.
+    Region,
+}
+
+impl Level {
+    /// All levels, narrow to wide.
+    pub const ALL: [Self; 5] = [Self::Node, Self::Host, Self::Operator, Self::Subnet, Self::Region];
+}
+
+/// The domains of a node above itself. An empty name means "nobody said": such a node stands alone at that level.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Domains {
+    /// Machine.
+    pub host: String,
+    /// Operator account.
+    pub operator: String,
+    /// Network.
+    pub subnet: String,
+    /// Region.
+    pub region: String,
+}
+
+impl Domains {
+    /// The domain at `level`, empty where nobody said; [`Level::Node`] has no name.
+    pub fn at(&self, level: Level) -> &str {
+        match level {
+            Level::Node => "",
+            Level::Host => &self.host,
+            Level::Operator => &self.operator,
+            Level::Subnet => &self.subnet,
+            Level::Region => &self.region,
+        }
+    }
+}
+
+/// A node as the engine sees it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// The node.
+    pub id: NodeId,
+    /// What it fails together with.
+    pub domains: Domains,
+    /// It answers; every reachable node serves reads.
+    pub reachable: bool,
+    /// It takes new shards (reachable, online, not draining, not full).
+    pub writable: bool,
+    /// Bytes free for shards.
+    pub free_bytes: u64,
+}
+
+/// All nodes at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterView {
+    /// Every known node, in no order.
+    pub nodes: Vec<NodeView>,
+}
+
+impl ClusterView {
+    /// The node `id`, if it is known.
+    pub fn node(&self, id: NodeId) -> Option<&NodeView> {
+        self.nodes.iter().find(|n| n.id == id)
+    }
+}

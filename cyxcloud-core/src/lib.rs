@@ -1,0 +1,23 @@
+//! The pure heart of CyxCloud: an erasure-coded object store without runtime, clock, randomness, files or sockets.
+//!
+//! * [`data`] is pure and listed in data-path order: chunk, erasure, shard, placement, manifest.
+//! * [`port`] holds the traits that the outside implements ([`port::Store`], [`port::Meta`], [`port::Transport`],
+//!   [`port::Environment`], [`port::Members`]).
+//! * [`engine`] is plain async code over the ports: put, get, list, delete, multipart, gc, and the node side, serve.
+//! * `testing` (feature `testing`) has the in-memory reference of every port and the conformance suites.
+//!
+//! ARCHITECTURE.md walks one PUT and one GET through these files.
+
+pub mod data;
+pub mod engine;
+pub mod error;
+pub mod id;
+pub mod policy;
+pub mod port;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, reason = "test support: a panic is the report")]
+pub mod testing;
+pub mod time;
+
+pub use error::{Error, ErrorKind, Result};
+pub use time::Timestamp;

@@ -1,0 +1,101 @@
+//! What an operator decides, checked once when a cluster is opened.
+
+use crate::data::erasure::Scheme;
+use crate::{Error, Result};
+
+/// How a cluster codes, places, times and bounds its work. [`Policy::validate`] is called once, when the engine is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Erasure scheme of new chunks.
+    pub scheme: Scheme,
+    /// Size of a full chunk, bytes of object data.
+    pub chunk_size_bytes: u32,
+    /// Objects up to this size live in the metadata, without shards.
+    pub inline_max_bytes: u32,
+    /// How many nodes may be lost at once without losing data, beyond what distinct nodes give.
+    pub node_tolerance: u8,
+    /// Chunks of one upload that may be in memory at once; bounds a PUT to about `2.4 * window * chunk_size_bytes`.
+    pub put_window_chunks: usize,
+    /// Chunks of one download that are fetched ahead, the current one included.
+    pub get_window_chunks: usize,
+    /// A read that has not answered after this time is hedged with a parity shard.
+    pub hedge_after_ms: u64,
+    /// A node that has not answered a request after this time counts as failed for it.
+    pub request_timeout_ms: u64,
+    /// Life of a writer's lease without renewal; writers renew at a third of it.
+    pub lease_ttl_ms: u64,
+    /// Dead chunks keep their shards this long, for readers that still hold the old manifest.
+    pub gc_grace_ms: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            scheme: Scheme::DEFAULT,
+            chunk_size_bytes: 4 << 20,
+            inline_max_bytes: 4 << 10,
+            node_tolerance: 1,
+            put_window_chunks: 2,
+            get_window_chunks: 2,
+            hedge_after_ms: 250,
+            request_timeout_ms: 30_000,
+            lease_ttl_ms: 60_000,
+            gc_grace_ms: 15 * 60_000,
+        }
+    }
+}
+
+impl Policy {
+    /// Largest chunk; keeps one chunk's memory and one shard's request bounded.
+    pub const MAX_CHUNK_BYTES: u32 = 64 << 20;
+    /// Largest object kept in the metadata.
+    pub const MAX_INLINE_BYTES: u32 = 64 << 10;
+    /// Largest `node_tolerance`: beyond it the proof that a placement holds would no longer be exhaustive.
+    pub const MAX_NODE_TOLERANCE: u8 = 4;
+
+    /// Checks every field against the others. The message of the error names the field and the bound.
+    pub fn validate(&self) -> Result<()> {
+        let require = |holds: bool, message: String| if holds { Ok(()) } else { Err(Error::invalid(message)) };
+        require(
+            (1024..=Self::MAX_CHUNK_BYTES).contains(&self.chunk_size_bytes),
+            format!("chunk_size_bytes must be 1024 to {}, not {}", Self::MAX_CHUNK_BYTES, self.chunk_size_bytes),
+        )?;
+        require(
+            self.inline_max_bytes <= Self::MAX_INLINE_BYTES && self.inline_max_bytes <= self.chunk_size_bytes,
+            format!("inline_max_bytes must be at most {} and chunk_size_bytes, not {}", Self::MAX_INLINE_BYTES, self.inline_max_bytes),
+        )?;
+        require(
+            self.node_tolerance <= Self::MAX_NODE_TOLERANCE,
+            format!("node_tolerance must be at most {}, not {}", Self::MAX_NODE_TOLERANCE, self.node_tolerance),
+        )?;
+        require(self.put_window_chunks >= 1, "put_window_chunks must be at least 1".into())?;
+        require(self.get_window_chunks >= 1, "get_window_chunks must be at least 1".into())?;
+        require(self.request_timeout_ms > self.hedge_after_ms, "request_timeout_ms must exceed hedge_after_ms".into())?;
+        require(self.lease_ttl_ms >= 3, "lease_ttl_ms must be at least 3".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_each_bound_is_enforced() {
+        Policy::default().validate().unwrap();
+        let broken: [fn(&mut Policy); 8] = [
+            |p| p.chunk_size_bytes = 1023,
+            |p| p.chunk_size_bytes = Policy::MAX_CHUNK_BYTES + 1,
+            |p| p.inline_max_bytes = Policy::MAX_INLINE_BYTES + 1,
+            |p| p.node_tolerance = 5,
+            |p| p.put_window_chunks = 0,
+            |p| p.get_window_chunks = 0,
+            |p| p.request_timeout_ms = p.hedge_after_ms,
+            |p| p.lease_ttl_ms = 2,
+        ];
+        for breaks in broken {
+            let mut policy = Policy::default();
+            breaks(&mut policy);
+            assert!(policy.validate().is_err(), "{policy:?}");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Buckets, objects, uploads, chunks, leases and nodes: what the cluster knows about its bytes.
+//!
+//! Every method is one transaction. The rules that make the whole safe:
+//!
+//! * **Lease.** A writer begins a lease before it stores the first shard, and every shard carries the lease's epoch. Epochs
+//!   only grow. A commit needs its lease alive.
+//! * **Fence.** [`Meta::fence`] drops expired leases and returns the lowest epoch still alive, or the next one to be given. No
+//!   commit can ever refer to a shard whose highest epoch lies below a fence unless the metadata already do. That is what
+//!   makes deleting such shards safe, without trusting any clock.
+//! * **References.** A chunk counts the objects and parts that name it. At zero it is dead; after the grace it can be claimed for
+//!   deletion; a commit that brings the same content again revives it with the copies just written.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
+use crate::data::placement::Domains;
+use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
+use crate::{Error, Result, Timestamp};
+
+/// A bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// This life of the name.
+    pub id: BucketId,
+    /// Unique in the cluster.
+    pub name: BucketName,
+    /// Who may use it.
+    pub owner: AccountId,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// What is stored beside an object's bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Content headers by lower-case HTTP name, e.g. `content-type`.
+    pub headers: BTreeMap<String, String>,
+    /// The user's own pairs, names without `x-amz-meta-`.
+    pub user: BTreeMap<String, String>,
+    /// What a shell keeps for itself, e.g. checksums by algorithm.
+    pub system: BTreeMap<String, String>,
+}
+
+/// An object without its manifest, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectHead {
+    /// Its key.
+    pub key: ObjectKey,
+    /// This version.
+    pub version: VersionId,
+    /// Size of the whole object.
+    pub size_bytes: u64,
+    /// Opaque entity tag, without quotes.
+    pub etag: String,
+    /// When this version was committed.
+    pub modified: Timestamp,
+    /// Content headers, user pairs, checksums.
+    pub metadata: Metadata,
+}
+
+/// An object with its manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// All but the bytes.
+    pub head: ObjectHead,
+    /// Where the bytes are.
+    pub manifest: Manifest,
+}
+
+/// A condition on the object that is there when a write or delete is carried out, checked in the same transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Whatever is there.
+    #[default]
+    None,
+    /// Nothing is there (`If-None-Match: *`).
+    Absent,
+    /// Something is there (`If-Match: *`).
+    Present,
+    /// The object there has one of these entity tags (`If-Match`).
+    EtagIs(Vec<String>),
+    /// The object there, if any, has none of these entity tags (`If-None-Match`).
+    EtagIsNot(Vec<String>),
+    /// Exactly this version is there.
+    VersionIs(VersionId),
+}
+
+impl Precondition {
+    /// Checks against what is there. Every driver uses this, so that all agree.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] when a match was demanded and nothing is there, otherwise [`crate::ErrorKind::Precondition`].
+    pub fn check(&self, current: Option<(&str, VersionId)>) -> Result<()> {
+        let holds = match (self, current) {
+            (Self::None, _) | (Self::Absent | Self::EtagIsNot(_), None) | (Self::Present, Some(_)) => true,
+            (Self::Present | Self::EtagIs(_) | Self::VersionIs(_), None) => {
+                return Err(Error::not_found("the condition asks for an object that is not there"));
+            }
+            (Self::Absent, Some(_)) => false,
+            (Self::EtagIs(tags), Some((etag, _))) => tags.iter().any(|t| t == etag),
+            (Self::EtagIsNot(tags), Some((etag, _))) => !tags.iter().any(|t| t == etag),
+            (Self::VersionIs(wanted), Some((_, version))) => *wanted == version,
+        };
+        if holds { Ok(()) } else { Err(Error::precondition("the object that is there does not meet the condition")) }
+    }
+}
+
+/// A writer's right to commit, which garbage collection respects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Its number; grows with every lease of the cluster and stands in every shard written under it.
+    pub epoch: u64,
+    /// Dead after this time unless renewed.
+    pub expires: Timestamp,
+}
+
+/// What makes a new version of an object, apart from its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVersion {
+    /// Where.
+    pub bucket: BucketId,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// Made by the caller, new for every write.
+    pub version: VersionId,
+    /// Entity tag without quotes.
+    pub etag: String,
+    /// Commit time.
+    pub modified: Timestamp,
+    /// Content headers, user pairs, checksums.
+    pub metadata: Metadata,
+    /// What must hold for the object that is there.
+    pub precondition: Precondition,
+}
+
+/// Make an object visible.
+#[derive(Clone, Debug)]
+pub struct CommitObject {
+    /// Epoch of the writer's lease; the commit ends it.
+    pub epoch: u64,
+    /// Time now, to judge the lease.
+    pub now: Timestamp,
+    /// What it becomes.
+    pub object: NewVersion,
+    /// Its bytes.
+    pub manifest: Manifest,
+    /// One record for each distinct chunk of the manifest, with the copies just made durable.
+    pub chunks: Vec<ChunkRecord>,
+}
+
+/// Make an object out of another's bytes, without moving any.
+#[derive(Clone, Debug)]
+pub struct CopyObject {
+    /// Bucket of the source.
+    pub source_bucket: BucketId,
+    /// Key of the source.
+    pub source_key: ObjectKey,
+    /// The version that was read; another one there is a [`crate::ErrorKind::Conflict`].
+    pub source_version: VersionId,
+    /// What it becomes.
+    pub object: NewVersion,
+}
+
+/// A multipart upload that is neither complete nor aborted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// The bucket.
+    pub bucket: BucketId,
+    /// Key of the object it will become.
+    pub key: ObjectKey,
+    /// When it was begun.
+    pub created: Timestamp,
+    /// What the object will carry.
+    pub metadata: Metadata,
+}
+
+/// One part of an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// 1 to 10,000.
+    pub number: u32,
+    /// New for every upload of the part.
+    pub version: VersionId,
+    /// Size of the part.
+    pub size_bytes: u64,
+    /// Entity tag without quotes.
+    pub etag: String,
+    /// When it was committed.
+    pub modified: Timestamp,
+    /// Checksums by algorithm, kept by the shell.
+    pub system: BTreeMap<String, String>,
+    /// Its bytes.
+    pub chunks: Vec<ChunkRef>,
+}
+
+/// Make a part durable; a part of the same number is replaced.
+#[derive(Clone, Debug)]
+pub struct CommitPart {
+    /// Epoch of the writer's lease; the commit ends it.
+    pub epoch: u64,
+    /// Time now, to judge the lease.
+    pub now: Timestamp,
+    /// The upload.
+    pub upload: UploadId,
+    /// The part.
+    pub part: Part,
+    /// One record for each distinct chunk of the part, with the copies just made durable.
+    pub chunks: Vec<ChunkRecord>,
+}
+
+/// A part that completion takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartChoice {
+    /// Its number.
+    pub number: u32,
+    /// The version that was checked; another one there is a [`crate::ErrorKind::Conflict`].
+    pub version: VersionId,
+}
+
+/// Turn an upload into an object.
+#[derive(Clone, Debug)]
+pub struct CompleteUpload {
+    /// The upload; it is gone afterwards, with the parts that were not chosen.
+    pub upload: UploadId,
+    /// The parts in order.
+    pub parts: Vec<PartChoice>,
+    /// What it becomes; bucket and key must be those of the upload.
+    pub object: NewVersion,
+}
+
+/// Where a scan begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ScanStart {
+    /// At the first key.
+    #[default]
+    First,
+    /// After this text (which need not be a key).
+    After(String),
+    /// At this text or after it.
+    From(String),
+}
+
+/// Chunks claimed for deletion and the fence to delete their shards with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadChunks {
+    /// Shards with an epoch below this may go.
+    pub fence: u64,
+    /// The chunks, with the copies to delete.
+    pub chunks: Vec<ChunkRecord>,
+}
+
+/// A key pair for S3, its secret sealed by the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessKey {
+    /// The public half.
+    pub id: String,
+    /// Whose.
+    pub account: AccountId,
+    /// What people call the account.
+    pub name: String,
+    /// The secret half as the shell sealed it.
+    pub sealed_secret: Vec<u8>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// A node the cluster knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Its id.
+    pub id: NodeId,
+    /// What people call it; unique.
+    pub name: String,
+    /// What it fails together with.
+    pub domains: Domains,
+}
+
+/// The metadata store. Committed means synced: what a method returned `Ok` for survives a power cut.
+///
+/// # Errors
+/// Beside what each method says: [`crate::ErrorKind::Unavailable`] when the store cannot be reached (a write may or may not have happened)
+/// and [`crate::ErrorKind::Full`] when it has no space.
+#[async_trait]
+pub trait Meta: Send + Sync + 'static {
+    /// Adds a bucket. [`crate::ErrorKind::AlreadyExists`] when the name is taken.
+    async fn create_bucket(&self, bucket: Bucket) -> Result<()>;
+    /// The bucket of this name, or [`crate::ErrorKind::NotFound`].
+    async fn bucket(&self, name: &BucketName) -> Result<Bucket>;
+    /// The buckets of `owner` by name.
+    async fn list_buckets(&self, owner: AccountId) -> Result<Vec<Bucket>>;
+    /// Removes an empty bucket and aborts its uploads. [`crate::ErrorKind::NotEmpty`], [`crate::ErrorKind::NotFound`].
+    async fn delete_bucket(&self, bucket: BucketId, now: Timestamp) -> Result<()>;
+
+    /// Begins a lease that lives until `now + ttl_ms`.
+    async fn begin_lease(&self, now: Timestamp, ttl_ms: u64) -> Result<Lease>;
+    /// Lets a live lease live until `now + ttl_ms`. [`crate::ErrorKind::Conflict`] when it is expired or gone.
+    async fn renew_lease(&self, epoch: u64, now: Timestamp, ttl_ms: u64) -> Result<Lease>;
+    /// Ends a lease; nothing happens when it is gone.
+    async fn end_lease(&self, epoch: u64) -> Result<()>;
+    /// Drops leases expired at `now`; the lowest live epoch, or the next that will be given.
+    async fn fence(&self, now: Timestamp) -> Result<u64>;
+    /// Drops every lease: only for a process that has the cluster to itself and knows that all former writers are dead.
+    async fn drop_all_leases(&self) -> Result<()>;
+
+    /// Makes an object visible, counting its chunks and releasing those of the version it replaces.
+    /// [`crate::ErrorKind::Conflict`] when the lease is dead, [`crate::ErrorKind::Precondition`], [`crate::ErrorKind::NotFound`] when the bucket is gone.
+    async fn commit_object(&self, commit: CommitObject) -> Result<Object>;
+    /// The object, or [`crate::ErrorKind::NotFound`].
+    async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object>;
+    /// Removes the object and releases its chunks at `now`. Ok(false) when nothing was there and the condition allows that.
+    async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, now: Timestamp) -> Result<bool>;
+    /// Up to `limit` objects whose key begins with `prefix`, in byte order of the key.
+    async fn scan_objects(&self, bucket: BucketId, prefix: &str, start: ScanStart, limit: usize) -> Result<Vec<ObjectHead>>;
+    /// Makes an object of another's bytes. [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Conflict`], [`crate::ErrorKind::Precondition`].
+    async fn copy_object(&self, copy: CopyObject) -> Result<Object>;
+
+    /// Begins an upload. [`crate::ErrorKind::NotFound`] when the bucket is gone.
+    async fn create_upload(&self, upload: Upload) -> Result<()>;
+    /// The upload, or [`crate::ErrorKind::NotFound`].
+    async fn upload(&self, upload: UploadId) -> Result<Upload>;
+    /// Up to `limit` uploads whose key begins with `prefix` and (key, id) lies after `after`, in that order.
+    async fn list_uploads(&self, bucket: BucketId, prefix: &str, after: Option<(String, UploadId)>, limit: usize) -> Result<Vec<Upload>>;
+    /// Stores a part. [`crate::ErrorKind::Conflict`] when the lease is dead, [`crate::ErrorKind::NotFound`] when the upload is gone.
+    async fn commit_part(&self, commit: CommitPart) -> Result<()>;
+    /// Up to `limit` parts with a number above `after`; [`crate::ErrorKind::NotFound`] when the upload is gone.
+    async fn list_parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>>;
+    /// Turns an upload into an object in one step. [`crate::ErrorKind::NotFound`] when the upload is gone, [`crate::ErrorKind::Conflict`] when a part
+    /// changed, [`crate::ErrorKind::Precondition`].
+    async fn complete_upload(&self, complete: CompleteUpload) -> Result<Object>;
+    /// Removes the upload and releases its parts at `now`. [`crate::ErrorKind::NotFound`] when it is gone.
+    async fn abort_upload(&self, upload: UploadId, now: Timestamp) -> Result<()>;
+
+    /// The records of these chunks, None for those unknown, in the same order. Dead chunks count as known until they are finished.
+    async fn chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<ChunkRecord>>>;
+    /// Up to `limit` referenced chunks after `after`, by id.
+    async fn scan_chunks(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkRecord>>;
+    /// Claims up to `limit` chunks that have been unreferenced since `now - grace_ms`, or were claimed before and not finished, for
+    /// deletion; takes the fence of `now` in the same transaction.
+    async fn claim_dead_chunks(&self, now: Timestamp, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks>;
+    /// Forgets a claimed chunk whose shards are all deleted. Ok(false) when it was revived meanwhile, or claimed again with another
+    /// fence: then nothing happens.
+    async fn finish_dead_chunk(&self, chunk: ChunkId, fence: u64) -> Result<bool>;
+
+    /// Adds or replaces a key pair.
+    async fn put_access_key(&self, key: AccessKey) -> Result<()>;
+    /// The key pair of this id, or [`crate::ErrorKind::NotFound`].
+    async fn access_key(&self, id: &str) -> Result<AccessKey>;
+    /// All key pairs by id.
+    async fn list_access_keys(&self) -> Result<Vec<AccessKey>>;
+
+    /// Adds or replaces a node.
+    async fn put_node(&self, node: NodeRecord) -> Result<()>;
+    /// All nodes by name.
+    async fn list_nodes(&self) -> Result<Vec<NodeRecord>>;
+}

@@ -1,0 +1,18 @@
+//! What the engine needs from the outside, as dyn-safe traits: the metadata store, the nodes, the clock.
+//!
+//! Every trait has an in-memory reference and a conformance suite in `testing`; a driver is right when it passes the suite.
+
+mod environment;
+mod members;
+mod meta;
+mod store;
+mod transport;
+
+pub use environment::{BoxFuture, Environment, compute};
+pub use members::Members;
+pub use meta::{
+    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Lease, Meta, Metadata, NewVersion, NodeRecord,
+    Object, ObjectHead, Part, PartChoice, Precondition, ScanStart, Upload,
+};
+pub use store::{Deleted, ShardInfo, Space, Store};
+pub use transport::{NodeRequest, NodeResponse, Transport};

@@ -1,0 +1,83 @@
+//! What goes between the engine and a node.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::store::{Deleted, ShardInfo, Space};
+use crate::Result;
+use crate::data::shard::ByteRange;
+use crate::id::{NodeId, ShardKey, ShardRoot};
+
+/// What a node is asked. Every request may arrive twice or late: all are idempotent, deletes are fenced.
+#[derive(Clone, Debug)]
+pub enum NodeRequest {
+    /// Store a shard durably; the node checks `payload` against `root` first.
+    Store {
+        /// Where.
+        key: ShardKey,
+        /// The scheme of its chunk.
+        scheme: crate::data::erasure::Scheme,
+        /// Epoch of the writer's lease.
+        epoch: u64,
+        /// BLAKE3 of the payload.
+        root: ShardRoot,
+        /// The shard.
+        payload: Bytes,
+    },
+    /// The whole payload.
+    Read {
+        /// Which.
+        key: ShardKey,
+    },
+    /// A range of the payload with its proof, to be checked with [`crate::data::shard::verify_range`].
+    ReadRange {
+        /// Which.
+        key: ShardKey,
+        /// What part of the payload.
+        range: ByteRange,
+    },
+    /// Remove a shard put before the fence.
+    Delete {
+        /// Which.
+        key: ShardKey,
+        /// Epochs at or above this stay.
+        fence: u64,
+    },
+    /// Shards in key order.
+    List {
+        /// Begin after this key.
+        after: Option<ShardKey>,
+        /// At most this many.
+        limit: usize,
+    },
+    /// Capacity and use.
+    Space,
+}
+
+/// What a node answers, one variant per request.
+#[derive(Clone, Debug)]
+pub enum NodeResponse {
+    /// The shard is durable.
+    Stored,
+    /// The payload; unverified until the caller has checked it.
+    Payload(Bytes),
+    /// A proof of the range, containing its bytes.
+    RangeProof(Bytes),
+    /// What the delete did.
+    Deleted(Deleted),
+    /// A page of shards.
+    Shards(Vec<ShardInfo>),
+    /// Capacity and use.
+    Space(Space),
+}
+
+/// A way to reach nodes.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Sends `request` to `node` and returns its answer.
+    ///
+    /// # Errors
+    /// The node's own error, or [`crate::ErrorKind::Unavailable`] when it cannot be reached: then whether the request was carried out
+    /// is unknown.
+    async fn call(&self, node: NodeId, request: NodeRequest) -> Result<NodeResponse>;
+}

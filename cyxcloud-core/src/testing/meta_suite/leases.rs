@@ -1,0 +1,140 @@
+//! Leases, epochs and the fence.
+
+use super::*;
+use crate::port::{Lease, ScanStart};
+
+/// Every lease has a higher epoch than all before it, also than those that ended.
+pub async fn epochs_only_grow(meta: Arc<dyn Meta>) {
+    let mut last = 0;
+    for round in 0..10 {
+        let epoch = meta.begin_lease(NOW, TTL_MS).await.unwrap().epoch;
+        assert!(epoch > last);
+        last = epoch;
+        match round % 4 {
+            0 => meta.end_lease(epoch).await.unwrap(),
+            1 => drop(meta.fence(NOW.plus_ms(2 * TTL_MS)).await.unwrap()),
+            2 => meta.drop_all_leases().await.unwrap(),
+            _ => {}
+        }
+    }
+}
+
+async fn commit_at(meta: &Arc<dyn Meta>, bucket: BucketId, lease: Lease, now: Timestamp) -> Result<Object> {
+    let commit = commit_of(meta, version(bucket, "a"), &[record(1, 0)]).await;
+    meta.commit_object(CommitObject { epoch: lease.epoch, now, ..commit }).await
+}
+
+/// Its last moment is `expires`.
+pub async fn a_lease_lives_until_it_expires(meta: Arc<dyn Meta>) {
+    let bucket = make_bucket(&meta, "first").await;
+    let [one, two] = [meta.begin_lease(NOW, TTL_MS).await.unwrap(), meta.begin_lease(NOW, TTL_MS).await.unwrap()];
+    assert_eq!(one.expires, NOW.plus_ms(TTL_MS));
+    refused(commit_at(&meta, bucket, one, one.expires.plus_ms(1)).await, ErrorKind::Conflict);
+    refused(meta.renew_lease(one.epoch, one.expires.plus_ms(1), TTL_MS).await, ErrorKind::Conflict);
+    commit_at(&meta, bucket, one, one.expires).await.unwrap();
+    assert_eq!(meta.fence(two.expires).await.unwrap(), two.epoch);
+}
+
+/// Renewal moves the end, in either direction, as long as the lease lives.
+pub async fn a_lease_is_renewed(meta: Arc<dyn Meta>) {
+    let bucket = make_bucket(&meta, "first").await;
+    let lease = meta.begin_lease(NOW, TTL_MS).await.unwrap();
+    let renewed = meta.renew_lease(lease.epoch, lease.expires, TTL_MS).await.unwrap();
+    assert_eq!(renewed, Lease { epoch: lease.epoch, expires: lease.expires.plus_ms(TTL_MS) });
+    assert_eq!(meta.fence(renewed.expires).await.unwrap(), lease.epoch);
+    commit_at(&meta, bucket, lease, renewed.expires).await.unwrap();
+    refused(meta.renew_lease(12_345, NOW, TTL_MS).await, ErrorKind::Conflict);
+}
+
+/// No overflow at the end of time.
+pub async fn a_lease_may_live_forever(meta: Arc<dyn Meta>) {
+    let lease = meta.begin_lease(NOW, u64::MAX).await.unwrap();
+    assert_eq!(meta.fence(Timestamp(u64::MAX / 2)).await.unwrap(), lease.epoch);
+    meta.renew_lease(lease.epoch, Timestamp(u64::MAX / 2), u64::MAX).await.unwrap();
+    assert_eq!(meta.fence(Timestamp(u64::MAX / 2)).await.unwrap(), lease.epoch);
+}
+
+/// Ended is ended; ending again does nothing.
+pub async fn an_ended_lease_is_gone(meta: Arc<dyn Meta>) {
+    let bucket = make_bucket(&meta, "first").await;
+    let lease = meta.begin_lease(NOW, TTL_MS).await.unwrap();
+    meta.end_lease(lease.epoch).await.unwrap();
+    meta.end_lease(lease.epoch).await.unwrap();
+    meta.end_lease(u64::MAX).await.unwrap();
+    refused(meta.renew_lease(lease.epoch, NOW, TTL_MS).await, ErrorKind::Conflict);
+    refused(commit_at(&meta, bucket, lease, NOW).await, ErrorKind::Conflict);
+}
+
+/// With live leases the lowest of them, without any the next that will be given.
+pub async fn the_fence_is_the_lowest_live_epoch_or_the_next(meta: Arc<dyn Meta>) {
+    let next = meta.fence(NOW).await.unwrap();
+    assert_eq!(meta.fence(NOW).await.unwrap(), next);
+    let [one, two] = [meta.begin_lease(NOW, TTL_MS).await.unwrap(), meta.begin_lease(NOW, TTL_MS).await.unwrap()];
+    assert_eq!(one.epoch, next);
+    assert_eq!(meta.fence(NOW).await.unwrap(), one.epoch);
+    meta.end_lease(one.epoch).await.unwrap();
+    assert_eq!(meta.fence(NOW).await.unwrap(), two.epoch);
+    meta.end_lease(two.epoch).await.unwrap();
+    let next = meta.fence(NOW).await.unwrap();
+    assert!(next > two.epoch);
+    assert_eq!(meta.begin_lease(NOW, TTL_MS).await.unwrap().epoch, next);
+}
+
+/// What a fence found expired stays dead, whatever the writer's clock says: shards below the fence may be gone.
+pub async fn a_fence_drops_what_is_expired(meta: Arc<dyn Meta>) {
+    let bucket = make_bucket(&meta, "first").await;
+    let short = meta.begin_lease(NOW, 10).await.unwrap();
+    let long = meta.begin_lease(NOW, TTL_MS).await.unwrap();
+    assert_eq!(meta.fence(NOW.plus_ms(11)).await.unwrap(), long.epoch);
+    refused(commit_at(&meta, bucket, short, NOW).await, ErrorKind::Conflict);
+    refused(meta.renew_lease(short.epoch, NOW, TTL_MS).await, ErrorKind::Conflict);
+    assert_eq!(meta.fence(NOW).await.unwrap(), long.epoch);
+}
+
+/// The next fence lies above them all.
+pub async fn all_leases_are_dropped(meta: Arc<dyn Meta>) {
+    let lease = meta.begin_lease(NOW, TTL_MS).await.unwrap();
+    meta.drop_all_leases().await.unwrap();
+    refused(meta.renew_lease(lease.epoch, NOW, TTL_MS).await, ErrorKind::Conflict);
+    assert!(meta.fence(NOW).await.unwrap() > lease.epoch);
+}
+
+/// One lease, one commit.
+pub async fn a_commit_ends_its_lease(meta: Arc<dyn Meta>) {
+    let bucket = make_bucket(&meta, "first").await;
+    let commit = commit_of(&meta, version(bucket, "a"), &[record(1, 0)]).await;
+    meta.commit_object(commit.clone()).await.unwrap();
+    refused(meta.renew_lease(commit.epoch, NOW, TTL_MS).await, ErrorKind::Conflict);
+    refused(meta.commit_object(commit).await, ErrorKind::Conflict);
+    let upload = begin_upload(&meta, bucket, "b").await;
+    let part = part_of(&meta, upload.id, 1, &[record(2, 0)]).await;
+    meta.commit_part(part.clone()).await.unwrap();
+    refused(meta.commit_part(part).await, ErrorKind::Conflict);
+}
+
+/// A refusal rolls everything back, the end of the lease included.
+pub async fn a_refused_commit_leaves_the_lease(meta: Arc<dyn Meta>) {
+    let bucket = make_bucket(&meta, "first").await;
+    let mut commit = commit_of(&meta, version(bucket, "a"), &[record(1, 0)]).await;
+    commit.object.precondition = Precondition::Present;
+    refused(meta.commit_object(commit.clone()).await, ErrorKind::NotFound);
+    commit.object.precondition = Precondition::None;
+    meta.commit_object(commit).await.unwrap();
+}
+
+/// Neither the object nor its chunks nor the epoch of anybody else.
+pub async fn a_dead_lease_changes_nothing(meta: Arc<dyn Meta>) {
+    let bucket = make_bucket(&meta, "first").await;
+    let before = put(&meta, bucket, "a", &[record(1, 0)]).await;
+    let upload = begin_upload(&meta, bucket, "b").await;
+    let object = commit_of(&meta, version(bucket, "a"), &[record(1, 9), record(2, 9)]).await;
+    let part = part_of(&meta, upload.id, 1, &[record(1, 9), record(3, 9)]).await;
+    meta.drop_all_leases().await.unwrap();
+    refused(meta.commit_object(object).await, ErrorKind::Conflict);
+    refused(meta.commit_part(part).await, ErrorKind::Conflict);
+    assert_eq!(meta.object(bucket, &key("a")).await.unwrap(), before);
+    assert_eq!(meta.scan_objects(bucket, "", ScanStart::First, 10).await.unwrap(), [before.head]);
+    assert_eq!(meta.list_parts(upload.id, 0, 10).await.unwrap(), []);
+    assert_eq!(meta.scan_chunks(None, 10).await.unwrap(), [record(1, 0)]);
+    assert_eq!(meta.chunks(&[record(2, 0).id, record(3, 0).id]).await.unwrap(), [None, None]);
+}

@@ -1,0 +1,215 @@
+//! The conformance suite of [`Meta`]: every rule of the trait as a case. [`crate::meta_conformance`] makes each case a test.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::data::chunk::chunk_id;
+use crate::data::erasure::Scheme;
+use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
+use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, ShardRoot, UploadId, VersionId};
+use crate::port::{Bucket, CommitObject, CommitPart, Meta, Metadata, NewVersion, Object, Part, Precondition, Upload};
+use crate::{ErrorKind, Result, Timestamp};
+
+pub mod buckets;
+pub mod chunks;
+pub mod keys;
+pub mod leases;
+pub mod listing;
+pub mod multipart;
+pub mod objects;
+pub mod references;
+
+/// Makes every case of the suite a `#[test]`.
+///
+/// The argument is the path of a function that runs one case against a fresh, empty store:
+/// `fn run<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Meta>) -> F)`.
+#[macro_export]
+macro_rules! meta_conformance {
+    ($run:path) => {
+        $crate::meta_conformance! { @cases $run;
+            buckets:
+                a_created_bucket_is_found, a_taken_name_is_refused, an_unknown_bucket_is_not_found, buckets_are_listed_by_owner_and_name,
+                only_an_empty_bucket_is_deleted, a_name_made_again_is_another_bucket, deleting_a_bucket_aborts_its_uploads;
+            leases:
+                epochs_only_grow, a_lease_lives_until_it_expires, a_lease_is_renewed, a_lease_may_live_forever, an_ended_lease_is_gone,
+                the_fence_is_the_lowest_live_epoch_or_the_next, a_fence_drops_what_is_expired, all_leases_are_dropped,
+                a_commit_ends_its_lease, a_refused_commit_leaves_the_lease, a_dead_lease_changes_nothing;
+            objects:
+                an_object_reads_back, an_object_of_no_bytes_reads_back, an_unknown_object_is_not_found, an_overwrite_replaces,
+                buckets_do_not_mix, every_precondition_on_commit, every_precondition_on_delete, every_precondition_on_copy,
+                a_deleted_object_is_gone, one_of_many_absent_commits_wins, a_copy_shares_the_bytes, a_copy_onto_itself_changes_metadata,
+                a_copy_needs_its_source_and_target, wrong_chunk_lists_are_refused, a_long_manifest_reads_back;
+            references:
+                an_overwrite_releases_old_chunks, a_delete_releases_chunks, a_chunk_named_twice_counts_twice, objects_share_chunks,
+                equal_content_over_itself_stays, parts_and_objects_share_chunks, copies_share_chunks, a_part_is_replaced,
+                completion_keeps_what_it_takes, completion_over_an_object_releases_it, an_aborted_upload_releases_its_parts;
+            listing:
+                a_scan_is_in_byte_order, a_scan_starts_where_told, a_scan_keeps_to_its_prefix, wildcards_are_plain_text,
+                prefixes_at_the_edge_of_their_characters, a_scan_is_limited, a_scan_shows_whole_heads, a_scan_pages_through_everything;
+            multipart:
+                an_upload_is_found, an_upload_needs_its_bucket, uploads_are_listed_by_key_and_id, uploads_are_listed_by_prefix,
+                parts_are_listed_by_number, part_numbers_and_sizes_are_checked, a_part_needs_lease_and_upload, parts_become_an_object,
+                completion_checks_the_request, completion_checks_the_parts, completion_checks_the_condition, a_gone_upload_is_gone,
+                completion_races_have_one_winner;
+            chunks:
+                chunks_are_answered_in_order, referenced_chunks_are_scanned_by_id, the_newest_copies_replace,
+                dead_chunks_wait_for_their_grace, a_claimed_chunk_is_finished, a_claim_takes_the_fence, a_commit_revives_a_dead_chunk,
+                a_commit_revives_a_claimed_chunk, a_revived_chunk_waits_again, a_chunk_claimed_again_has_another_fence,
+                claims_are_limited_and_paged, a_dead_chunk_is_not_referenced_without_its_record;
+            keys:
+                an_access_key_is_found_and_replaced, access_keys_are_listed_by_id, nodes_are_listed_by_name_and_replaced,
+                a_node_name_is_unique;
+        }
+    };
+    (@cases $run:path; $($module:ident: $($case:ident),+;)+) => {
+        $(mod $module {
+            $(#[test]
+            fn $case() {
+                $run($crate::testing::meta_suite::$module::$case)
+            })+
+        })+
+    };
+}
+
+/// The time at which most cases play.
+const NOW: Timestamp = Timestamp(1_000_000);
+/// A life long enough for a case.
+const TTL_MS: u64 = 60_000;
+
+/// A number never given before.
+fn unique() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+fn unique_id() -> [u8; 16] {
+    u128::from(unique()).to_be_bytes()
+}
+
+fn key(text: &str) -> ObjectKey {
+    ObjectKey::new(text).unwrap()
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T>, kind: ErrorKind) {
+    assert_eq!(result.expect_err("must be refused").kind(), kind);
+}
+
+fn new_bucket(name: &str) -> Bucket {
+    let name = BucketName::new(name).unwrap();
+    Bucket { id: BucketId(unique_id()), name, owner: AccountId([1; 16]), created: NOW }
+}
+
+async fn make_bucket(meta: &Arc<dyn Meta>, name: &str) -> BucketId {
+    let bucket = new_bucket(name);
+    meta.create_bucket(bucket.clone()).await.unwrap();
+    bucket.id
+}
+
+/// A 2+1 chunk of `content`, its shards on three nodes named after `place`.
+fn record(content: u8, place: u8) -> ChunkRecord {
+    let scheme = Scheme::new(2, 1).unwrap();
+    let roots: Vec<_> = (0..3).map(|i| ShardRoot([content ^ i << 6; 32])).collect();
+    let copies = (0..3).map(|shard| Copy { shard, node: NodeId([place + shard; 16]) }).collect();
+    let size_bytes = 100 + u32::from(content);
+    ChunkRecord { id: chunk_id(scheme, size_bytes, &roots), scheme, size_bytes, roots, copies }
+}
+
+fn refs(records: &[ChunkRecord]) -> Vec<ChunkRef> {
+    records.iter().map(|r| ChunkRef { id: r.id, size_bytes: r.size_bytes }).collect()
+}
+
+fn of_chunks(chunks: Vec<ChunkRef>) -> Manifest {
+    Manifest { content: Content::Chunks(chunks) }
+}
+
+/// A version that nothing stands in the way of, with metadata of its own.
+fn version(bucket: BucketId, at: &str) -> NewVersion {
+    let id = unique_id();
+    let pairs = |name: &str| [(name.to_owned(), format!("{id:?} ü"))].into();
+    NewVersion {
+        bucket,
+        key: key(at),
+        version: VersionId(id),
+        etag: format!("etag-{}", VersionId(id)),
+        modified: NOW,
+        metadata: Metadata { headers: pairs("content-type"), user: pairs("colour"), system: pairs("crc32") },
+        precondition: Precondition::None,
+    }
+}
+
+/// A commit of `chunks` under a fresh lease; `records` are all brought along.
+async fn commit_of(meta: &Arc<dyn Meta>, object: NewVersion, chunks: &[ChunkRecord]) -> CommitObject {
+    let epoch = meta.begin_lease(NOW, TTL_MS).await.unwrap().epoch;
+    let distinct: BTreeSet<_> = chunks.iter().map(|r| r.id).collect();
+    let records = distinct.iter().map(|id| chunks.iter().find(|r| r.id == *id).unwrap().clone()).collect();
+    CommitObject { epoch, now: NOW, object, manifest: of_chunks(refs(chunks)), chunks: records }
+}
+
+async fn put(meta: &Arc<dyn Meta>, bucket: BucketId, at: &str, chunks: &[ChunkRecord]) -> Object {
+    meta.commit_object(commit_of(meta, version(bucket, at), chunks).await).await.unwrap()
+}
+
+/// Puts an object whose bytes stand in the metadata.
+async fn put_inline(meta: &Arc<dyn Meta>, bucket: BucketId, at: &str) -> Object {
+    let commit = commit_of(meta, version(bucket, at), &[]).await;
+    let manifest = Manifest { content: Content::Inline(at.as_bytes().to_vec()) };
+    meta.commit_object(CommitObject { manifest, ..commit }).await.unwrap()
+}
+
+async fn begin_upload(meta: &Arc<dyn Meta>, bucket: BucketId, at: &str) -> Upload {
+    let upload = Upload { id: UploadId(unique_id()), bucket, key: key(at), created: NOW, metadata: version(bucket, at).metadata };
+    meta.create_upload(upload.clone()).await.unwrap();
+    upload
+}
+
+/// A commit of part `number` under a fresh lease.
+async fn part_of(meta: &Arc<dyn Meta>, upload: UploadId, number: u32, chunks: &[ChunkRecord]) -> CommitPart {
+    let commit = commit_of(meta, version(BucketId([0; 16]), "part"), chunks).await;
+    let part = Part {
+        number,
+        version: commit.object.version,
+        size_bytes: commit.manifest.size_bytes(),
+        etag: commit.object.etag,
+        modified: NOW,
+        system: commit.object.metadata.system,
+        chunks: commit.manifest.chunks().to_vec(),
+    };
+    CommitPart { epoch: commit.epoch, now: NOW, upload, part, chunks: commit.chunks }
+}
+
+async fn put_part(meta: &Arc<dyn Meta>, upload: UploadId, number: u32, chunks: &[ChunkRecord]) -> Part {
+    let commit = part_of(meta, upload, number, chunks).await;
+    meta.commit_part(commit.clone()).await.unwrap();
+    commit.part
+}
+
+/// Asserts which chunks are referenced, and that of all others in `universe` the store says they are dead or unknown.
+async fn assert_live(meta: &Arc<dyn Meta>, live: &[&ChunkRecord]) {
+    let found: BTreeSet<ChunkId> = meta.scan_chunks(None, 1000).await.unwrap().iter().map(|r| r.id).collect();
+    assert_eq!(found, live.iter().map(|r| r.id).collect());
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_case_is_in_the_list() {
+        let list = include_str!("mod.rs").split("@cases $run;").nth(1).unwrap();
+        let listed = |name: &str| list.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name);
+        let files = [
+            include_str!("buckets.rs"),
+            include_str!("chunks.rs"),
+            include_str!("keys.rs"),
+            include_str!("leases.rs"),
+            include_str!("listing.rs"),
+            include_str!("multipart.rs"),
+            include_str!("objects.rs"),
+            include_str!("references.rs"),
+        ];
+        for rest in files.iter().flat_map(|text| text.split("pub async fn ").skip(1)) {
+            let name = rest.split('(').next().unwrap();
+            assert!(listed(name), "{name} is not in the list of meta_conformance");
+        }
+    }
+}
