@@ -1,1 +1,35 @@
-//! x
+//! Embed CyxCloud: an erasure-coded object store in a directory.
+//!
+//! Every object is cut into chunks, each chunk is coded into 10 data and 4 parity shards, and each shard is synced to a
+//! node of its own before a put returns. Any 4 shards may be lost; every byte read is verified.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> cyxcloud_sdk::Result<()> {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let directory = directory.path();
+//! use cyxcloud_sdk::Cluster;
+//!
+//! let cluster = Cluster::open(directory).await?;
+//! let photos = cluster.create_bucket("photos").await?;
+//! photos.put("2026/cat.jpg", "meow").await?;
+//! assert_eq!(photos.get("2026/cat.jpg").await?, "meow");
+//! # Ok(())
+//! # }
+//! ```
+
+mod bucket;
+mod cluster;
+pub mod environment;
+pub mod meta;
+pub mod store;
+pub mod transport;
+
+pub use bucket::{Bucket, PutOptions};
+pub use cluster::{Cluster, ClusterBuilder};
+/// The engine and its vocabulary, for shells and driver authors.
+pub use cyxcloud_core as core;
+pub use cyxcloud_core::data::erasure::Scheme;
+pub use cyxcloud_core::policy::Policy;
+pub use cyxcloud_core::port::{Metadata, ObjectHead, Precondition};
+pub use cyxcloud_core::{Error, ErrorKind, Result};

@@ -96,8 +96,8 @@ pub struct Coder {
 impl Coder {
     /// A coder for `scheme`.
     pub fn new(scheme: Scheme) -> Self {
-        let code = (scheme.parity() > 0)
-            .then(|| ReedSolomon::new(scheme.data(), scheme.parity()).expect("Scheme::new holds the crate's bounds"));
+        let code =
+            (scheme.parity() > 0).then(|| ReedSolomon::new(scheme.data(), scheme.parity()).expect("Scheme::new holds the crate's bounds"));
         Self { scheme, code }
     }
 

@@ -126,16 +126,16 @@ impl ChunkRecord {
 }
 
 /// One version byte, then postcard.
-pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+pub fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
     postcard::to_extend(value, vec![version]).expect("writing plain data to memory cannot fail")
 }
 
 /// The opposite of [`encode`].
-pub(crate) fn decode<'a, T: Deserialize<'a>>(what: &str, version: u8, bytes: &'a [u8]) -> Result<T> {
+pub fn decode<'a, T: Deserialize<'a>>(what: &str, version: u8, bytes: &'a [u8]) -> Result<T> {
     match bytes.split_first() {
         Some((&found, rest)) if found == version => {
-            let (value, left) = postcard::take_from_bytes(rest)
-                .map_err(|e| Error::corrupt(format!("stored {what} is damaged")).with_source(e))?;
+            let (value, left) =
+                postcard::take_from_bytes(rest).map_err(|e| Error::corrupt(format!("stored {what} is damaged")).with_source(e))?;
             if left.is_empty() { Ok(value) } else { Err(Error::corrupt(format!("stored {what} has {} bytes too many", left.len()))) }
         }
         Some((found, _)) => Err(Error::corrupt(format!("stored {what} has version {found}; this program knows {version}"))),

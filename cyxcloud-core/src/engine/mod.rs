@@ -1,1 +1,112 @@
-//! x
+//! The flows: plain async code over the ports.
+//!
+//! [`put`] makes bytes durable and then visible, [`get`] reads them back verified, [`list`] pages through keys, [`gc`] takes
+//! away what nobody refers to, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
+//! administration, delete, copy) goes straight to [`Meta`].
+
+pub mod gc;
+pub mod get;
+mod health;
+pub mod list;
+pub mod put;
+pub mod serve;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::{Either, select};
+
+use crate::data::erasure::{Coder, Scheme};
+use crate::id::NodeId;
+use crate::policy::Policy;
+use crate::port::{Environment, Members, Meta, NodeRequest, NodeResponse, Transport};
+use crate::{Error, Result, Timestamp};
+
+pub use gc::Collected;
+pub use get::ByteStream;
+pub use health::{ClusterHealth, NodeHealth};
+pub use list::{ListQuery, Listing};
+pub use put::{NewPart, StageKind, Staged};
+
+/// What an engine stands on.
+#[derive(Clone)]
+pub struct Ports {
+    /// Buckets, objects, chunks, leases.
+    pub meta: Arc<dyn Meta>,
+    /// The way to the nodes.
+    pub transport: Arc<dyn Transport>,
+    /// Who the nodes are.
+    pub members: Arc<dyn Members>,
+    /// Time, randomness, CPU.
+    pub env: Arc<dyn Environment>,
+}
+
+/// The flows over one set of ports. Shared by all requests; holds no state but cached code tables.
+pub struct Engine {
+    ports: Ports,
+    policy: Policy,
+    coders: Mutex<BTreeMap<Scheme, Arc<Coder>>>,
+}
+
+impl Engine {
+    /// An engine that works by `policy`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] when the policy contradicts itself.
+    pub fn new(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
+        policy.validate()?;
+        Ok(Arc::new(Self { ports, policy, coders: Mutex::default() }))
+    }
+
+    /// The metadata store.
+    pub fn meta(&self) -> &dyn Meta {
+        &*self.ports.meta
+    }
+
+    /// The policy this engine works by.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The time its environment tells.
+    pub fn now(&self) -> Timestamp {
+        self.ports.env.now()
+    }
+
+    /// 16 bytes nobody can guess, for a new id.
+    pub fn new_id(&self) -> [u8; 16] {
+        self.ports.env.random()
+    }
+
+    fn env(&self) -> &dyn Environment {
+        &*self.ports.env
+    }
+
+    fn coder(&self, scheme: Scheme) -> Arc<Coder> {
+        let mut coders = self.coders.lock().unwrap_or_else(PoisonError::into_inner);
+        coders.entry(scheme).or_insert_with(|| Arc::new(Coder::new(scheme))).clone()
+    }
+
+    /// Asks a node, for at most [`Policy::request_timeout_ms`].
+    async fn call(&self, node: NodeId, request: NodeRequest) -> Result<NodeResponse> {
+        let answer = self.ports.transport.call(node, request);
+        match select(answer, self.env().sleep(self.policy.request_timeout_ms)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(Error::unavailable(format!("{node:?} did not answer within {} ms", self.policy.request_timeout_ms))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// A node answered another question than was asked.
+fn unexpected(node: NodeId, answer: &NodeResponse) -> Error {
+    Error::internal(format!("{node:?} gave an answer that does not fit the question: {:?}", std::mem::discriminant(answer)))
+}
+
+#[cfg(test)]
+mod tests;

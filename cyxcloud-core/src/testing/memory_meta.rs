@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Manifest};
-use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
+use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId};
 use crate::port::{
     AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Lease, Meta, NewVersion, NodeRecord, Object,
     ObjectHead, Part, Precondition, ScanStart, Upload,
@@ -237,8 +237,8 @@ impl Meta for MemoryMeta {
         let mut state = self.state();
         state.require_lease(epoch, now)?;
         state.require_bucket(object.bucket)?;
-        state.require_chunks(manifest.chunks(), &chunks)?;
         state.check(&object.precondition, object.bucket, &object.key)?;
+        state.require_chunks(manifest.chunks(), &chunks)?;
         state.leases.remove(&epoch);
         state.count(manifest.chunks(), chunks);
         Ok(state.place(object, manifest, now))
@@ -344,8 +344,8 @@ impl Meta for MemoryMeta {
         if (upload.bucket, &upload.key) != (complete.object.bucket, &complete.object.key) {
             return Err(Error::invalid("the upload was begun for another object"));
         }
-        let chunks = state.choose(&complete)?;
         state.check(&complete.object.precondition, complete.object.bucket, &complete.object.key)?;
+        let chunks = state.choose(&complete)?;
         state.count(&chunks, Vec::new());
         let now = complete.object.modified;
         state.remove_upload(complete.upload, now);

@@ -177,9 +177,8 @@ impl<'a> Spread<'a> {
             if broken.is_empty() {
                 return Some(());
             }
-            let mends = |shard: usize, node: usize| {
-                broken.iter().filter(|gone| masks[shard] & !**gone == 0 && **gone >> node & 1 == 0).count()
-            };
+            let mends =
+                |shard: usize, node: usize| broken.iter().filter(|gone| masks[shard] & !**gone == 0 && **gone >> node & 1 == 0).count();
             let choices = (0..masks.len()).flat_map(|shard| (0..self.candidates).map(move |node| (shard, node)));
             let (shard, node) = choices
                 .filter(|(shard, node)| masks[*shard] >> *node & 1 == 0 && mends(*shard, *node) > 0)

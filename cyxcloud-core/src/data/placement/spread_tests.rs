@@ -152,7 +152,8 @@ fn failed_nodes_are_replaced_and_what_is_held_stays() {
         let lost = first[random.below(14)];
         let held: Vec<Copy> = first.iter().copied().filter(|c| *c != lost).collect();
         let avoid = BTreeSet::from([lost.node]);
-        let demand = Demand { scheme: Scheme::DEFAULT, node_tolerance: 1, chunk: chunk(number), shard_bytes: 1, held: &held, avoid: &avoid };
+        let demand =
+            Demand { scheme: Scheme::DEFAULT, node_tolerance: 1, chunk: chunk(number), shard_bytes: 1, held: &held, avoid: &avoid };
         let more = plan(&view, &demand).unwrap();
         assert_eq!(more.len(), 1);
         assert_eq!(more[0].shard, lost.shard);

@@ -185,7 +185,7 @@ async fn put_part(meta: &Arc<dyn Meta>, upload: UploadId, number: u32, chunks: &
     commit.part
 }
 
-/// Asserts which chunks are referenced, and that of all others in `universe` the store says they are dead or unknown.
+/// Asserts that these chunks are referenced and no others.
 async fn assert_live(meta: &Arc<dyn Meta>, live: &[&ChunkRecord]) {
     let found: BTreeSet<ChunkId> = meta.scan_chunks(None, 1000).await.unwrap().iter().map(|r| r.id).collect();
     assert_eq!(found, live.iter().map(|r| r.id).collect());

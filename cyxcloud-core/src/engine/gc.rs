@@ -1,0 +1,108 @@
+//! GC: shards of dead chunks, and shards nobody ever committed. Both go only below the fence of live leases.
+
+use std::collections::BTreeSet;
+
+use futures::stream::{self, StreamExt};
+
+use super::Engine;
+use crate::data::manifest::ChunkRecord;
+use crate::id::{ChunkId, NodeId, ShardKey};
+use crate::port::{Deleted, NodeRequest, NodeResponse, ShardInfo};
+use crate::{ErrorKind, Result};
+
+/// Chunks claimed, or shards listed, at a time.
+const PAGE: usize = 500;
+/// Deletes in flight.
+const PARALLEL: usize = 64;
+
+/// What one round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Dead chunks whose every shard is gone.
+    pub chunks: u64,
+    /// Dead chunks left for the next round: a node is away, or a live lease may still bring them back.
+    pub chunks_left: u64,
+    /// Shards deleted that no metadata named.
+    pub orphans: u64,
+    /// Nodes that could not be scanned.
+    pub nodes_away: u64,
+}
+
+impl Engine {
+    /// One round: dead chunks older than the grace, then orphans on every reachable node.
+    ///
+    /// # Errors
+    /// Those of the metadata store. Nodes that are away are counted, not failed on.
+    pub async fn collect_garbage(&self) -> Result<Collected> {
+        let mut done = Collected::default();
+        self.collect_dead(&mut done).await?;
+        for node in self.ports.members.view().nodes.iter().map(|n| n.id) {
+            self.collect_orphans(node, &mut done).await?;
+        }
+        Ok(done)
+    }
+
+    async fn collect_dead(&self, done: &mut Collected) -> Result<()> {
+        let mut after: Option<ChunkId> = None;
+        loop {
+            let dead = self.meta().claim_dead_chunks(self.now(), self.policy.gc_grace_ms, after, PAGE).await?;
+            let Some(last) = dead.chunks.last() else { return Ok(()) };
+            after = Some(last.id);
+            for chunk in &dead.chunks {
+                if self.delete_shards(chunk, dead.fence).await && self.meta().finish_dead_chunk(chunk.id, dead.fence).await? {
+                    done.chunks += 1;
+                } else {
+                    done.chunks_left += 1;
+                }
+            }
+        }
+    }
+
+    /// True when every copy is gone.
+    async fn delete_shards(&self, chunk: &ChunkRecord, fence: u64) -> bool {
+        let deletes = chunk.copies.iter().map(|copy| self.delete(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence));
+        let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(PARALLEL).collect().await;
+        outcomes.iter().all(|outcome| matches!(outcome, Ok(Deleted::Gone | Deleted::Absent)))
+    }
+
+    async fn delete(&self, node: NodeId, key: ShardKey, fence: u64) -> Result<Deleted> {
+        match self.call(node, NodeRequest::Delete { key, fence }).await? {
+            NodeResponse::Deleted(outcome) => Ok(outcome),
+            other => Err(super::unexpected(node, &other)),
+        }
+    }
+
+    async fn collect_orphans(&self, node: NodeId, done: &mut Collected) -> Result<()> {
+        // The fence comes first: whoever commits after the metadata are read below holds a lease at or above it.
+        let fence = self.meta().fence(self.now()).await?;
+        let mut after = None;
+        loop {
+            let Ok(NodeResponse::Shards(page)) = self.call(node, NodeRequest::List { after, limit: PAGE }).await else {
+                done.nodes_away += 1;
+                return Ok(());
+            };
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.key);
+            let orphans = self.orphans(node, fence, &page).await?;
+            let deletes = orphans.into_iter().map(|key| self.delete(node, key, fence));
+            let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(PARALLEL).collect().await;
+            done.orphans += outcomes.iter().filter(|outcome| matches!(outcome, Ok(Deleted::Gone))).count() as u64;
+        }
+    }
+
+    /// Those of `page` that lie below the fence and that no record places on `node`.
+    async fn orphans(&self, node: NodeId, fence: u64, page: &[ShardInfo]) -> Result<Vec<ShardKey>> {
+        let old: Vec<ShardKey> = page.iter().filter(|info| info.epoch < fence).map(|info| info.key).collect();
+        let ids: Vec<ChunkId> = old.iter().map(|key| key.chunk).collect::<BTreeSet<_>>().into_iter().collect();
+        let records = match self.meta().chunks(&ids).await {
+            Err(e) if e.kind() == ErrorKind::Corrupt => return Ok(Vec::new()),
+            other => other?,
+        };
+        let placed = |key: &ShardKey| {
+            let at = ids.binary_search(&key.chunk).ok();
+            let record = at.and_then(|at| records[at].as_ref());
+            record.is_some_and(|r| r.holders(key.index).any(|holder| holder == node))
+        };
+        Ok(old.into_iter().filter(|key| !placed(key)).collect())
+    }
+}

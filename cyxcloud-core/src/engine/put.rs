@@ -1,0 +1,285 @@
+//! PUT: bytes are cut, coded, placed and made durable under a lease ([`Engine::stage`]); then one metadata transaction
+//! makes them visible ([`Engine::commit`]). A writer that stops anywhere between leaves the old object and some orphans.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::{Either, select};
+use futures::stream::{self, BoxStream, FuturesUnordered, Stream, StreamExt, TryStreamExt};
+
+use super::{Engine, unexpected};
+use crate::data::chunk::{self, Chunker};
+use crate::data::erasure::Coder;
+use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
+use crate::data::placement::{Demand, plan};
+use crate::data::shard;
+use crate::id::{ShardKey, UploadId, VersionId};
+use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part, compute};
+use crate::{Error, ErrorKind, Result, Timestamp};
+
+/// What staged bytes will become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageKind {
+    /// A whole object; small ones are kept inline.
+    Object,
+    /// A part of a multipart upload; never inline.
+    Part,
+}
+
+/// Durable bytes that nobody can see yet. Dropping it is safe: its lease runs out and garbage collection takes the shards.
+#[derive(Debug)]
+#[must_use = "staged bytes become visible by Engine::commit or Engine::commit_part"]
+pub struct Staged {
+    epoch: u64,
+    pub(super) manifest: Manifest,
+    chunks: Vec<ChunkRecord>,
+}
+
+impl Staged {
+    /// Bytes staged.
+    pub fn size_bytes(&self) -> u64 {
+        self.manifest.size_bytes()
+    }
+}
+
+/// What makes a part, apart from its bytes.
+#[derive(Clone, Debug)]
+pub struct NewPart {
+    /// 1 to 10,000.
+    pub number: u32,
+    /// New for every upload of the part.
+    pub version: VersionId,
+    /// Entity tag without quotes.
+    pub etag: String,
+    /// Commit time.
+    pub modified: Timestamp,
+    /// Checksums by algorithm, kept by the shell.
+    pub system: BTreeMap<String, String>,
+}
+
+impl Engine {
+    /// Makes all bytes of `body` durable under a lease; nothing is visible yet. Memory is bounded by the policy whatever the length.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Body`] with the body's own error as source; [`ErrorKind::Unavailable`] when too few nodes take shards;
+    /// [`ErrorKind::Conflict`] when the lease was lost. Nothing becomes visible in any case.
+    pub async fn stage<S, E>(&self, body: S, kind: StageKind) -> Result<Staged>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let lease = self.meta().begin_lease(self.now(), self.policy.lease_ttl_ms).await?;
+        let staged = self.under_lease(lease.epoch, self.stage_under(lease.epoch, body, kind)).await;
+        if staged.is_err() {
+            // Best effort: an unended lease only delays garbage collection until it expires.
+            let _ = self.meta().end_lease(lease.epoch).await;
+        }
+        staged
+    }
+
+    /// Makes staged bytes the current version of an object.
+    ///
+    /// # Errors
+    /// Those of [`crate::port::Meta::commit_object`]; the bytes are then orphans.
+    pub async fn commit(&self, staged: Staged, object: NewVersion) -> Result<Object> {
+        let Staged { epoch, manifest, chunks } = staged;
+        let commit = CommitObject { epoch, now: self.now(), object, manifest, chunks };
+        let committed = self.meta().commit_object(commit).await;
+        if committed.is_err() {
+            let _ = self.meta().end_lease(epoch).await;
+        }
+        committed
+    }
+
+    /// Makes staged bytes a part of an upload, replacing a part of the same number.
+    ///
+    /// # Errors
+    /// Those of [`crate::port::Meta::commit_part`]; [`ErrorKind::Invalid`] for bytes that were staged as an object.
+    pub async fn commit_part(&self, staged: Staged, upload: UploadId, new: NewPart) -> Result<Part> {
+        let Staged { epoch, manifest, chunks } = staged;
+        let size_bytes = manifest.size_bytes();
+        let Content::Chunks(refs) = manifest.content else {
+            return Err(Error::invalid("bytes staged as an object cannot become a part"));
+        };
+        let NewPart { number, version, etag, modified, system } = new;
+        let part = Part { number, version, size_bytes, etag, modified, system, chunks: refs };
+        let commit = CommitPart { epoch, now: self.now(), upload, part: part.clone(), chunks };
+        match self.meta().commit_part(commit).await {
+            Ok(()) => Ok(part),
+            Err(e) => {
+                let _ = self.meta().end_lease(epoch).await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Gives staged bytes up; garbage collection takes them.
+    pub async fn discard(&self, staged: Staged) {
+        // Best effort: an unended lease only delays garbage collection until it expires.
+        let _ = self.meta().end_lease(staged.epoch).await;
+    }
+
+    /// Runs `work` while renewing the lease at a third of its life; gives up when the lease is lost.
+    async fn under_lease<T>(&self, epoch: u64, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let ttl_ms = self.policy.lease_ttl_ms;
+        let lost = async {
+            loop {
+                self.env().sleep(ttl_ms / 3).await;
+                // Other errors pass: there are two more tries before the lease expires, and the commit checks it anyway.
+                if let Err(e) = self.meta().renew_lease(epoch, self.now(), ttl_ms).await
+                    && e.kind() == ErrorKind::Conflict
+                {
+                    return e;
+                }
+            }
+        };
+        match select(pin!(work), pin!(lost)).await {
+            Either::Left((result, _)) => result,
+            Either::Right((error, _)) => Err(error),
+        }
+    }
+
+    async fn stage_under<S, E>(&self, epoch: u64, body: S, kind: StageKind) -> Result<Staged>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let failed = |e: E| Error::body("the body could not be read to its end").with_source(e);
+        let mut source = ChunkSource::new(body.map_err(failed).boxed(), self.policy.chunk_size_bytes);
+        let first = source.next().await?;
+        let first_len = first.as_ref().map_or(0, Bytes::len);
+        if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes as usize && source.ended().await? {
+            return Ok(Staged { epoch, manifest: Manifest::from(first.unwrap_or_default()), chunks: Vec::new() });
+        }
+        let stored: Vec<ChunkRecord> = stream::iter(first.map(Ok))
+            .chain(source.rest())
+            .map_ok(|chunk| self.store_chunk(epoch, chunk))
+            .try_buffered(self.policy.put_window_chunks)
+            .try_collect()
+            .await?;
+        let refs = stored.iter().map(|c| ChunkRef { id: c.id, size_bytes: c.size_bytes }).collect();
+        let distinct: BTreeMap<_, _> = stored.into_iter().map(|c| (c.id, c)).collect();
+        Ok(Staged { epoch, manifest: Manifest { content: Content::Chunks(refs) }, chunks: distinct.into_values().collect() })
+    }
+
+    /// Codes one chunk and makes `k + m` shards of it durable, on spare nodes where chosen ones fail.
+    async fn store_chunk(&self, epoch: u64, data: Bytes) -> Result<ChunkRecord> {
+        let coder = self.coder(self.policy.scheme);
+        let coded = compute(self.env(), move || Coded::new(&coder, data)).await??;
+        let mut held: Vec<Copy> = Vec::new();
+        let mut avoid = BTreeSet::new();
+        let mut cause = None;
+        loop {
+            let demand = Demand {
+                scheme: coded.record.scheme,
+                node_tolerance: self.policy.node_tolerance.into(),
+                chunk: coded.record.id,
+                shard_bytes: coded.payloads[0].len() as u64,
+                held: &held,
+                avoid: &avoid,
+            };
+            let wanted = plan(&self.ports.members.view(), &demand).map_err(|e| match cause.take() {
+                Some(cause) => Error::unavailable(format!("{e}; the last node refused with: {cause}")).with_source(cause),
+                None => e,
+            })?;
+            if wanted.is_empty() {
+                return Ok(ChunkRecord { copies: held, ..coded.record });
+            }
+            let mut stores: FuturesUnordered<_> = wanted.iter().map(|copy| self.store_shard(epoch, &coded, *copy)).collect();
+            while let Some((copy, outcome)) = stores.next().await {
+                match outcome {
+                    Ok(()) => held.push(copy),
+                    Err(error) => {
+                        avoid.insert(copy.node);
+                        cause = Some(error);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn store_shard(&self, epoch: u64, coded: &Coded, copy: Copy) -> (Copy, Result<()>) {
+        let index = usize::from(copy.shard);
+        let request = NodeRequest::Store {
+            key: ShardKey { chunk: coded.record.id, index: copy.shard },
+            scheme: coded.record.scheme,
+            epoch,
+            root: coded.record.roots[index],
+            payload: coded.payloads[index].clone(),
+        };
+        let outcome = match self.call(copy.node, request).await {
+            Ok(NodeResponse::Stored) => Ok(()),
+            Ok(other) => Err(unexpected(copy.node, &other)),
+            Err(e) => Err(e),
+        };
+        (copy, outcome)
+    }
+}
+
+/// A chunk after coding: its record, still without copies, and the payload of each shard.
+struct Coded {
+    record: ChunkRecord,
+    payloads: Vec<Bytes>,
+}
+
+impl Coded {
+    fn new(coder: &Arc<Coder>, data: Bytes) -> Result<Self> {
+        let scheme = coder.scheme();
+        let size_bytes = data.len() as u32;
+        let mut payloads = chunk::split(scheme, data);
+        let parity = coder.encode(&payloads.iter().map(|p| &p[..]).collect::<Vec<_>>())?;
+        payloads.extend(parity.into_iter().map(Bytes::from));
+        let roots: Vec<_> = payloads.iter().map(|p| shard::root(p)).collect();
+        let id = chunk::chunk_id(scheme, size_bytes, &roots);
+        Ok(Self { record: ChunkRecord { id, scheme, size_bytes, roots, copies: Vec::new() }, payloads })
+    }
+}
+
+/// A body cut into chunks.
+struct ChunkSource<'a> {
+    body: BoxStream<'a, Result<Bytes>>,
+    chunker: Option<Chunker>,
+    input: Bytes,
+}
+
+impl<'a> ChunkSource<'a> {
+    fn new(body: BoxStream<'a, Result<Bytes>>, chunk_size_bytes: u32) -> Self {
+        Self { body, chunker: Some(Chunker::new(chunk_size_bytes)), input: Bytes::new() }
+    }
+
+    /// Fills `input` unless it has bytes. False at the end of the body.
+    async fn fill(&mut self) -> Result<bool> {
+        while self.input.is_empty() {
+            match self.body.next().await {
+                None => return Ok(false),
+                Some(bytes) => self.input = bytes?,
+            }
+        }
+        Ok(true)
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        if self.chunker.is_none() {
+            return Ok(None);
+        }
+        while self.fill().await? {
+            if let Some(chunk) = self.chunker.as_mut().and_then(|c| c.push(&mut self.input)) {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(self.chunker.take().and_then(Chunker::finish))
+    }
+
+    /// The chunks that were not taken yet.
+    fn rest(self) -> BoxStream<'a, Result<Bytes>> {
+        stream::try_unfold(self, |mut source| async move { Ok(source.next().await?.map(|chunk| (chunk, source))) }).boxed()
+    }
+
+    /// Whether nothing follows what was taken.
+    async fn ended(&mut self) -> Result<bool> {
+        Ok(self.chunker.is_none() || !self.fill().await?)
+    }
+}

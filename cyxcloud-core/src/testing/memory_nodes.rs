@@ -1,0 +1,97 @@
+//! Nodes in memory with faults that a test switches on and off.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::data::placement::{ClusterView, Domains, NodeView};
+use crate::engine::serve::serve;
+use crate::id::NodeId;
+use crate::port::{Environment, Members, NodeRequest, NodeResponse, Store, Transport};
+use crate::{Error, Result};
+
+/// What is wrong with a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is known to be away.
+    Away,
+    /// It refuses every call, and nobody knows yet.
+    Refuses,
+    /// It never answers, and nobody knows yet.
+    Hangs,
+    /// It carries requests out and its answers are lost.
+    LosesAnswers,
+}
+
+/// [`Transport`] and [`Members`] over stores in memory. Node `n` has the id of sixteen bytes `n`.
+pub struct MemoryNodes {
+    env: Arc<dyn Environment>,
+    stores: BTreeMap<NodeId, MemoryStore>,
+    faults: Mutex<BTreeMap<NodeId, Fault>>,
+    calls: Mutex<u64>,
+}
+
+impl MemoryNodes {
+    /// `count` healthy nodes of `capacity_bytes` each.
+    pub fn new(count: u8, capacity_bytes: u64, env: Arc<dyn Environment>) -> Self {
+        let stores = (0..count).map(|n| (NodeId([n; 16]), MemoryStore::new(capacity_bytes))).collect();
+        Self { env, stores, faults: Mutex::default(), calls: Mutex::default() }
+    }
+
+    /// Switches a fault of node `n`.
+    pub fn set(&self, n: u8, fault: Fault) {
+        self.faults.lock().unwrap().insert(NodeId([n; 16]), fault);
+    }
+
+    /// The store of node `n`.
+    pub fn store(&self, n: u8) -> &MemoryStore {
+        &self.stores[&NodeId([n; 16])]
+    }
+
+    /// All stores.
+    pub fn stores(&self) -> impl Iterator<Item = &MemoryStore> {
+        self.stores.values()
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
+        *self.calls.lock().unwrap()
+    }
+
+    fn fault(&self, node: NodeId) -> Fault {
+        self.faults.lock().unwrap().get(&node).copied().unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Transport for MemoryNodes {
+    async fn call(&self, node: NodeId, request: NodeRequest) -> Result<NodeResponse> {
+        *self.calls.lock().unwrap() += 1;
+        let store = self.stores.get(&node).ok_or_else(|| Error::unavailable("no such node"))?;
+        match self.fault(node) {
+            Fault::None => serve(store as &dyn Store, &*self.env, request).await,
+            Fault::Away | Fault::Refuses => Err(Error::unavailable("the node refuses")),
+            Fault::Hangs => pending().await,
+            Fault::LosesAnswers => {
+                serve(store as &dyn Store, &*self.env, request).await?;
+                Err(Error::unavailable("the answer was lost"))
+            }
+        }
+    }
+}
+
+impl Members for MemoryNodes {
+    fn view(&self) -> Arc<ClusterView> {
+        let view = |id: &NodeId| {
+            let reachable = self.fault(*id) != Fault::Away;
+            NodeView { id: *id, domains: Domains::default(), reachable, writable: reachable, free_bytes: 1 << 40 }
+        };
+        Arc::new(ClusterView { nodes: self.stores.keys().map(view).collect() })
+    }
+}

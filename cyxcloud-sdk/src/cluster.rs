@@ -1,0 +1,225 @@
+//! A cluster in a directory: one process, embedded metadata, virtual nodes with a directory each.
+//!
+//! ```text
+//! DIR/lock              held while the cluster is open
+//! DIR/meta.db           SQLite
+//! DIR/nodes/node-00/    shards of one node
+//! ```
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cyxcloud_core::data::placement::Domains;
+use cyxcloud_core::engine::{Engine, Ports};
+use cyxcloud_core::id::{AccountId, BucketId, BucketName, NodeId};
+use cyxcloud_core::policy::Policy;
+use cyxcloud_core::port::{self, Environment, Meta, NodeRecord};
+use cyxcloud_core::{Error, Result};
+
+use crate::bucket::Bucket;
+use crate::environment::TokioEnvironment;
+use crate::meta::SqliteMeta;
+use crate::store::{FilesOptions, FilesStore};
+use crate::transport::{LocalNode, LocalTransport};
+
+/// How to open a [`Cluster`].
+#[derive(Clone, Debug)]
+pub struct ClusterBuilder {
+    nodes: usize,
+    policy: Policy,
+    store: FilesOptions,
+    account: AccountId,
+}
+
+impl Default for ClusterBuilder {
+    fn default() -> Self {
+        Self { nodes: 14, policy: Policy::default(), store: FilesOptions::default(), account: AccountId([0; 16]) }
+    }
+}
+
+impl ClusterBuilder {
+    /// Virtual nodes of a new cluster, 14 by default. A cluster that has more keeps them; one that has fewer gets the difference.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// How objects are coded, placed and timed.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Limits of every node's store.
+    pub fn store(mut self, store: FilesOptions) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// The account that [`Cluster::create_bucket`] and [`Cluster::bucket`] act for; one fixed local account by default.
+    pub fn account(mut self, account: AccountId) -> Self {
+        self.account = account;
+        self
+    }
+
+    /// Opens the cluster in `directory`, making what is missing. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Conflict`] when another process has it open, [`cyxcloud_core::ErrorKind::Invalid`] for a policy that
+    /// contradicts itself, [`cyxcloud_core::ErrorKind::Internal`] when files cannot be made or read.
+    pub async fn open(self, directory: impl AsRef<Path>) -> Result<Cluster> {
+        self.policy.validate()?;
+        if self.nodes == 0 || self.nodes > 1000 {
+            return Err(Error::invalid(format!("a local cluster has 1 to 1000 nodes, not {}", self.nodes)));
+        }
+        let directory = directory.as_ref().to_path_buf();
+        let lock = lock(&directory)?;
+        let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
+        let meta: Arc<dyn Meta> = Arc::new(SqliteMeta::open(directory.join("meta.db")).await?);
+        // The lock says that every writer of an earlier process is dead.
+        meta.drop_all_leases().await?;
+        let nodes = self.open_nodes(&directory, &*meta, &*env).await?;
+        let transport = Arc::new(LocalTransport::new(nodes, env.clone()));
+        let ports = Ports { meta, transport: transport.clone(), members: transport.clone(), env };
+        let engine = Engine::new(ports, self.policy)?;
+        Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory, _lock: lock }) })
+    }
+
+    async fn open_nodes(&self, directory: &Path, meta: &dyn Meta, env: &dyn Environment) -> Result<Vec<LocalNode>> {
+        let mut records = meta.list_nodes().await?;
+        for number in 0..self.nodes {
+            let name = format!("node-{number:02}");
+            if !records.iter().any(|r| r.name == name) {
+                let record = NodeRecord { id: NodeId(env.random()), name, domains: Domains::default() };
+                meta.put_node(record.clone()).await?;
+                records.push(record);
+            }
+        }
+        let mut nodes = Vec::new();
+        for record in records {
+            let store = FilesStore::open(directory.join("nodes").join(&record.name), self.store).await?;
+            nodes.push(LocalNode::new(record, store));
+        }
+        Ok(nodes)
+    }
+}
+
+/// An open cluster. Clones share it; the directory is released when the last one is dropped.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Arc<Engine>,
+    transport: Arc<LocalTransport>,
+    account: AccountId,
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl Cluster {
+    /// Opens the cluster in `directory` with 14 nodes and the default policy, making what is missing.
+    ///
+    /// # Errors
+    /// See [`ClusterBuilder::open`].
+    pub async fn open(directory: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().open(directory).await
+    }
+
+    /// Opens a cluster with other nodes or another policy.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// use cyxcloud_sdk::{Cluster, Policy, Scheme};
+    /// let policy = Policy { scheme: Scheme::new(4, 2)?, ..Policy::default() };
+    /// let cluster = Cluster::builder().nodes(6).policy(policy).open(directory.path()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::default()
+    }
+
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::AlreadyExists`] when the name is taken, [`cyxcloud_core::ErrorKind::Invalid`] when it is not a bucket name.
+    pub async fn create_bucket(&self, name: &str) -> Result<Bucket> {
+        let engine = self.engine();
+        let name = BucketName::new(name)?;
+        let id = BucketId(engine.new_id());
+        let bucket = port::Bucket { id, name, owner: self.inner.account, created: engine.now() };
+        engine.meta().create_bucket(bucket.clone()).await?;
+        Ok(Bucket::new(self.clone(), bucket))
+    }
+
+    /// The bucket of this name.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::NotFound`] when the account has none of this name.
+    pub async fn bucket(&self, name: &str) -> Result<Bucket> {
+        let bucket = self.engine().meta().bucket(&BucketName::new(name)?).await?;
+        if bucket.owner != self.inner.account {
+            return Err(Error::not_found(format!("bucket {name} does not exist")));
+        }
+        Ok(Bucket::new(self.clone(), bucket))
+    }
+
+    /// The names of the account's buckets.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub async fn list_buckets(&self) -> Result<Vec<String>> {
+        let buckets = self.engine().meta().list_buckets(self.inner.account).await?;
+        Ok(buckets.into_iter().map(|b| b.name.to_string()).collect())
+    }
+
+    /// Removes an empty bucket.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::NotEmpty`], [`cyxcloud_core::ErrorKind::NotFound`].
+    pub async fn delete_bucket(&self, name: &str) -> Result<()> {
+        let bucket = self.bucket(name).await?;
+        self.engine().meta().delete_bucket(bucket.id(), self.engine().now()).await
+    }
+
+    /// The engine underneath, for shells.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.inner.engine
+    }
+
+    /// The nodes of this process.
+    pub fn local_nodes(&self) -> &LocalTransport {
+        &self.inner.transport
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.inner.directory
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("directory", &self.inner.directory).finish_non_exhaustive()
+    }
+}
+
+/// Makes `directory` and takes it for this process.
+fn lock(directory: &Path) -> Result<File> {
+    let failed = |e: std::io::Error| Error::internal(format!("cannot use {} as data directory: {e}", directory.display())).with_source(e);
+    std::fs::create_dir_all(directory.join("nodes")).map_err(failed)?;
+    let file = File::create(directory.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let path = directory.display();
+            Err(Error::conflict(format!("{path} is in use by another process; stop it or choose another directory")))
+        }
+        Err(TryLockError::Error(e)) => Err(failed(e)),
+    }
+}

@@ -1,0 +1,48 @@
+//! Access keys and nodes.
+
+use cyxcloud_core::Error;
+use cyxcloud_core::data::manifest::{decode, encode};
+use cyxcloud_core::id::AccountId;
+use cyxcloud_core::port::{AccessKey, NodeRecord};
+use rusqlite::{Connection, Row, params};
+
+use super::fail::Outcome;
+use super::query::{all, execute, first, int, time};
+use super::sql;
+
+const NODE_VERSION: u8 = 1;
+
+pub(super) fn put_access_key(c: &Connection, key: &AccessKey) -> Outcome<()> {
+    execute(c, sql::PUT_ACCESS_KEY, params![key.id, key.account.0, key.name, key.sealed_secret, int(key.created.0)])?;
+    Ok(())
+}
+
+fn read_access_key(row: &Row<'_>) -> Outcome<AccessKey> {
+    Ok(AccessKey {
+        id: row.get(0)?,
+        account: AccountId(row.get(1)?),
+        name: row.get(2)?,
+        sealed_secret: row.get(3)?,
+        created: time(row, 4)?,
+    })
+}
+
+pub(super) fn access_key(c: &Connection, id: &str) -> Outcome<AccessKey> {
+    first(c, sql::ACCESS_KEY, [id], read_access_key)?.ok_or_else(|| Error::not_found(format!("no access key {id:?}")).into())
+}
+
+pub(super) fn list_access_keys(c: &Connection) -> Outcome<Vec<AccessKey>> {
+    all(c, sql::ALL_ACCESS_KEYS, [], read_access_key)
+}
+
+pub(super) fn put_node(c: &Connection, node: &NodeRecord) -> Outcome<()> {
+    if first(c, sql::NODE_NAME_TAKEN, params![node.name, node.id.0], |_| Ok(()))?.is_some() {
+        return Err(Error::already_exists(format!("another node is called {:?}", node.name)).into());
+    }
+    execute(c, sql::PUT_NODE, params![node.id.0, node.name, encode(NODE_VERSION, node)])?;
+    Ok(())
+}
+
+pub(super) fn list_nodes(c: &Connection) -> Outcome<Vec<NodeRecord>> {
+    all(c, sql::ALL_NODES, [], |row| Ok(decode("node", NODE_VERSION, &row.get::<_, Vec<u8>>(0)?)?))
+}

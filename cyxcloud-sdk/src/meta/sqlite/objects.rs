@@ -1,0 +1,123 @@
+//! Objects.
+
+use cyxcloud_core::data::manifest::{Manifest, decode, encode};
+use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
+use cyxcloud_core::port::{CommitObject, CopyObject, Metadata, NewVersion, Object, ObjectHead, Precondition, ScanStart};
+use cyxcloud_core::{Error, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+use super::fail::Outcome;
+use super::query::{all, execute, first, int, limit, prefix_end, time, uint};
+use super::{buckets, chunks, leases, sql};
+
+const METADATA_VERSION: u8 = 1;
+
+pub(super) fn encode_metadata(metadata: &Metadata) -> Vec<u8> {
+    encode(METADATA_VERSION, metadata)
+}
+
+pub(super) fn read_metadata(row: &Row<'_>, at: usize) -> Outcome<Metadata> {
+    Ok(decode("metadata", METADATA_VERSION, &row.get::<_, Vec<u8>>(at)?)?)
+}
+
+pub(super) fn read_key(row: &Row<'_>, at: usize) -> Outcome<ObjectKey> {
+    let text = String::from_utf8(row.get(at)?).map_err(|e| Error::corrupt("stored key is not UTF-8").with_source(e))?;
+    Ok(ObjectKey::new(text).map_err(|e| Error::corrupt("stored key is invalid").with_source(e))?)
+}
+
+fn read_manifest(row: &Row<'_>, at: usize) -> Outcome<Manifest> {
+    Ok(Manifest::decode(&row.get::<_, Vec<u8>>(at)?)?)
+}
+
+fn head(row: &Row<'_>) -> Outcome<ObjectHead> {
+    Ok(ObjectHead {
+        key: read_key(row, 0)?,
+        version: VersionId(row.get(1)?),
+        size_bytes: uint(row, 2)?,
+        etag: row.get(3)?,
+        modified: time(row, 4)?,
+        metadata: read_metadata(row, 5)?,
+    })
+}
+
+/// What a write replaces.
+pub(super) struct There {
+    etag: String,
+    version: VersionId,
+    manifest: Manifest,
+}
+
+/// What is under the key, once it meets the condition.
+pub(super) fn check(c: &Connection, condition: &Precondition, bucket: BucketId, key: &ObjectKey) -> Outcome<Option<There>> {
+    let read = |row: &Row<'_>| Ok(There { etag: row.get(0)?, version: VersionId(row.get(1)?), manifest: read_manifest(row, 2)? });
+    let there = first(c, sql::OBJECT_THERE, params![bucket.0, key.as_str().as_bytes()], read)?;
+    condition.check(there.as_ref().map(|t| (t.etag.as_str(), t.version)))?;
+    Ok(there)
+}
+
+/// Puts the object in place of `there` and releases the chunks of that; its own are counted already.
+pub(super) fn place(c: &Connection, new: NewVersion, manifest: Manifest, there: Option<There>, now: Timestamp) -> Outcome<Object> {
+    let NewVersion { bucket, key, version, etag, modified, metadata, precondition: _ } = new;
+    let head = ObjectHead { key, version, size_bytes: manifest.size_bytes(), etag, modified, metadata };
+    let row = params![
+        bucket.0,
+        head.key.as_str().as_bytes(),
+        head.version.0,
+        int(head.size_bytes),
+        head.etag,
+        int(head.modified.0),
+        encode_metadata(&head.metadata),
+        manifest.encode(),
+    ];
+    execute(c, sql::PUT_OBJECT, row)?;
+    if let Some(old) = there {
+        chunks::release(c, old.manifest.chunks(), now)?;
+    }
+    Ok(Object { head, manifest })
+}
+
+pub(super) fn commit(c: &Connection, commit: CommitObject) -> Outcome<Object> {
+    let CommitObject { epoch, now, object, manifest, chunks } = commit;
+    leases::require(c, epoch, now)?;
+    buckets::require(c, object.bucket)?;
+    let there = check(c, &object.precondition, object.bucket, &object.key)?;
+    chunks::count(c, manifest.chunks(), &chunks)?;
+    leases::end(c, epoch)?;
+    place(c, object, manifest, there, now)
+}
+
+pub(super) fn get(c: &Connection, bucket: BucketId, key: ObjectKey) -> Outcome<Object> {
+    let read = |row: &Row<'_>| Ok(Object { head: head(row)?, manifest: read_manifest(row, 6)? });
+    let found = first(c, sql::OBJECT, params![bucket.0, key.as_str().as_bytes()], read)?;
+    found.ok_or_else(|| Error::not_found(format!("no object {key:?}")).into())
+}
+
+pub(super) fn delete(c: &Connection, bucket: BucketId, key: &ObjectKey, condition: &Precondition, now: Timestamp) -> Outcome<bool> {
+    let Some(there) = check(c, condition, bucket, key)? else { return Ok(false) };
+    execute(c, sql::DELETE_OBJECT, params![bucket.0, key.as_str().as_bytes()])?;
+    chunks::release(c, there.manifest.chunks(), now)?;
+    Ok(true)
+}
+
+pub(super) fn scan(c: &Connection, bucket: BucketId, prefix: &str, start: &ScanStart, max: usize) -> Outcome<Vec<ObjectHead>> {
+    let begin = match start {
+        ScanStart::First => Vec::new(),
+        // The first text after another is that text and a zero byte.
+        ScanStart::After(text) => [text.as_bytes(), &[0]].concat(),
+        ScanStart::From(text) => text.as_bytes().to_vec(),
+    };
+    let begin = begin.max(prefix.as_bytes().to_vec());
+    all(c, sql::SCAN_OBJECTS, params![bucket.0, begin, prefix_end(prefix), limit(max)], head)
+}
+
+pub(super) fn copy(c: &Connection, copy: CopyObject) -> Outcome<Object> {
+    let source = get(c, copy.source_bucket, copy.source_key)?;
+    if source.head.version != copy.source_version {
+        return Err(Error::conflict("the object to copy was replaced").into());
+    }
+    buckets::require(c, copy.object.bucket)?;
+    let there = check(c, &copy.object.precondition, copy.object.bucket, &copy.object.key)?;
+    chunks::count(c, source.manifest.chunks(), &[])?;
+    let now = copy.object.modified;
+    place(c, copy.object, source.manifest, there, now)
+}

@@ -1,0 +1,58 @@
+//! Short hands for cached statements, and values as SQLite keeps them.
+
+use cyxcloud_core::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+
+use super::fail::Outcome;
+
+/// Runs a statement; how many rows it changed.
+pub(super) fn execute(c: &Connection, sql: &str, params: impl Params) -> Outcome<usize> {
+    Ok(c.prepare_cached(sql)?.execute(params)?)
+}
+
+/// The first row, if any.
+pub(super) fn first<T>(c: &Connection, sql: &str, params: impl Params, read: impl FnOnce(&Row<'_>) -> Outcome<T>) -> Outcome<Option<T>> {
+    // The closure's own error has to travel around rusqlite's.
+    c.prepare_cached(sql)?.query_row(params, |row| Ok(read(row))).optional()?.transpose()
+}
+
+/// All rows.
+pub(super) fn all<T>(c: &Connection, sql: &str, params: impl Params, mut read: impl FnMut(&Row<'_>) -> Outcome<T>) -> Outcome<Vec<T>> {
+    let mut statement = c.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// A number as SQLite keeps it; what is beyond its integers (a time without end, a limit without bound) becomes the highest.
+pub(super) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A limit as SQLite takes it.
+pub(super) fn limit(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Column `at` as an unsigned number; nothing negative is ever stored.
+pub(super) fn uint(row: &Row<'_>, at: usize) -> Outcome<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(at)?).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(at, -1))?)
+}
+
+/// Column `at` as a time.
+pub(super) fn time(row: &Row<'_>, at: usize) -> Outcome<Timestamp> {
+    Ok(Timestamp(uint(row, at)?))
+}
+
+/// The first byte string behind all that begin with `prefix`. Keys are UTF-8, which never ends in 0xff (and has no byte as high).
+pub(super) fn prefix_end(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    match end.last_mut() {
+        Some(last) => *last += 1,
+        None => end.push(0xff),
+    }
+    end
+}

@@ -1,0 +1,168 @@
+//! The tables, how they came to be, and connections to them.
+//!
+//! `PRAGMA user_version` counts the migrations that were applied. A migration, once released, is never changed; a new one is added.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cyxcloud_core::Error;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::fail::Outcome;
+
+/// Marks the file as ours (`PRAGMA application_id`): "cyxm".
+const APPLICATION_ID: i32 = 0x6379_786d;
+
+/// How long to wait for another process (a backup, a shell) that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Every statement stays prepared.
+const CACHED_STATEMENTS: usize = 128;
+
+/// Applied in order, each once.
+const MIGRATIONS: &[&str] = &[V1];
+
+/// Keys are BLOBs, so that they compare by bytes. `objects` keeps the manifest last: a long one goes to overflow pages, which a scan
+/// does not read. `chunks` keeps rows in order of arrival, because records are too large to be moved about by random ids.
+const V1: &str = "
+CREATE TABLE cluster (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    last_epoch INTEGER NOT NULL
+) STRICT;
+INSERT INTO cluster (only, last_epoch) VALUES (1, 0);
+
+CREATE TABLE buckets (
+    id BLOB NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    owner BLOB NOT NULL,
+    created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX buckets_by_owner ON buckets (owner, name);
+
+CREATE TABLE objects (
+    bucket BLOB NOT NULL,
+    key BLOB NOT NULL,
+    version BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified INTEGER NOT NULL,
+    metadata BLOB NOT NULL,
+    manifest BLOB NOT NULL,
+    PRIMARY KEY (bucket, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE chunks (
+    id BLOB NOT NULL UNIQUE,
+    refs INTEGER NOT NULL CHECK (refs >= 0),
+    size INTEGER NOT NULL,
+    dead_since INTEGER,
+    fence INTEGER,
+    record BLOB NOT NULL
+) STRICT;
+CREATE INDEX chunks_dead ON chunks (id) WHERE refs = 0;
+
+CREATE TABLE uploads (
+    id BLOB NOT NULL PRIMARY KEY,
+    bucket BLOB NOT NULL,
+    key BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    metadata BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX uploads_by_key ON uploads (bucket, key, id);
+
+CREATE TABLE parts (
+    upload BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    version BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified INTEGER NOT NULL,
+    system BLOB NOT NULL,
+    chunks BLOB NOT NULL,
+    PRIMARY KEY (upload, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE leases (
+    epoch INTEGER PRIMARY KEY,
+    expires INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE access_keys (
+    id TEXT NOT NULL PRIMARY KEY,
+    account BLOB NOT NULL,
+    name TEXT NOT NULL,
+    sealed_secret BLOB NOT NULL,
+    created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE nodes (
+    id BLOB NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    record BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// The one connection that writes, its tables up to date.
+pub(super) fn open_writer(path: &Path) -> Outcome<Connection> {
+    let mut c = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    prepare(&c)?;
+    recognise(&c)?;
+    let mode: String = c.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(Error::unavailable("the file system of the metadata file cannot share memory, which the write-ahead log needs").into());
+    }
+    // FULL syncs every commit; fullfsync makes macOS really do it.
+    c.pragma_update(None, "synchronous", "FULL")?;
+    c.pragma_update(None, "fullfsync", true)?;
+    // A log that grew under a long read is cut back to this.
+    c.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+    migrate(&mut c)?;
+    Ok(c)
+}
+
+/// A connection that reads beside the writer.
+pub(super) fn open_reader(path: &Path) -> Outcome<Connection> {
+    let c = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    prepare(&c)?;
+    Ok(c)
+}
+
+fn prepare(c: &Connection) -> Outcome<()> {
+    c.busy_timeout(BUSY_TIMEOUT)?;
+    c.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    c.pragma_update(None, "trusted_schema", false)?;
+    Ok(())
+}
+
+/// Refuses the file of another program, before anything is changed in it.
+fn recognise(c: &Connection) -> Outcome<()> {
+    let application: i32 = c.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = c.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application == APPLICATION_ID || (application == 0 && tables == 0) {
+        return Ok(());
+    }
+    Err(Error::invalid("the metadata file belongs to another program").into())
+}
+
+fn migrate(c: &mut Connection) -> Outcome<()> {
+    let tx = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let applied: usize = tx.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map(|v| v.max(0) as usize)?;
+    let Some(missing) = MIGRATIONS.get(applied..) else {
+        let known = MIGRATIONS.len();
+        return Err(
+            Error::invalid(format!("the metadata file has version {applied}, this program knows {known}: use a newer program")).into()
+        );
+    };
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for migration in missing {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    Ok(tx.commit()?)
+}

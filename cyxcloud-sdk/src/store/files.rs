@@ -1,0 +1,319 @@
+//! One file per shard: write, fsync, rename, fsync the directory. The plainest durable store, and the oracle for faster ones.
+//!
+//! ```text
+//! ROOT/tmp/N                                   being written; emptied on open
+//! ROOT/shards/c0/c0ffee….03.000000000000002a   chunk id, shard index, epoch, all hexadecimal
+//! ```
+//!
+//! The epoch is in the name, so that opening a store reads directories and no files. A crash between writing a newer epoch and
+//! removing the older leaves both; the newer wins on open.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Bound;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cyxcloud_core::id::{ChunkId, ShardKey};
+use cyxcloud_core::port::{Deleted, ShardInfo, Space, Store};
+use cyxcloud_core::{Error, ErrorKind, Result};
+
+/// Limits of a [`FilesStore`].
+#[derive(Clone, Copy, Debug)]
+pub struct FilesOptions {
+    /// What the frames may occupy in all.
+    pub capacity_bytes: u64,
+    /// What is left free on the file system whatever the capacity.
+    pub reserve_bytes: u64,
+}
+
+impl Default for FilesOptions {
+    fn default() -> Self {
+        Self { capacity_bytes: u64::MAX, reserve_bytes: 64 << 20 }
+    }
+}
+
+/// A [`Store`] over a directory. Clones share it. Needs a tokio runtime.
+#[derive(Clone, Debug)]
+pub struct FilesStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    options: FilesOptions,
+    /// What is there: epoch and size by key.
+    index: RwLock<BTreeMap<ShardKey, (u64, u64)>>,
+    used_bytes: AtomicU64,
+    next_tmp: AtomicU64,
+    /// One writer at a time for each of the 256 directories; [`FilesStore::wipe`] takes them all.
+    directories: Vec<Mutex<()>>,
+    /// A sync failed: what the kernel holds can no longer be trusted, so nothing more is acknowledged.
+    failed: AtomicBool,
+}
+
+impl FilesStore {
+    /// Opens the store in `root`, making it where it is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when the directory cannot be made or read.
+    pub async fn open(root: impl Into<PathBuf>, options: FilesOptions) -> Result<Self> {
+        let root = root.into();
+        blocking(move || {
+            let inner = Inner {
+                options,
+                index: RwLock::default(),
+                used_bytes: AtomicU64::new(0),
+                next_tmp: AtomicU64::new(0),
+                directories: (0..256).map(|_| Mutex::new(())).collect(),
+                failed: AtomicBool::new(false),
+                root,
+            };
+            inner.prepare().and_then(|()| inner.scan()).map_err(|e| broken(&inner.root, e))?;
+            Ok(Self { inner: Arc::new(inner) })
+        })
+        .await
+    }
+
+    /// Removes every shard, as if the disk had been replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when a file cannot be removed.
+    pub async fn wipe(&self) -> Result<()> {
+        self.run(|inner| {
+            let _all: Vec<_> = inner.directories.iter().map(lock).collect();
+            let removed = fs::remove_dir_all(inner.root.join("shards")).and_then(|()| inner.prepare());
+            inner.index.write().unwrap_or_else(PoisonError::into_inner).clear();
+            inner.used_bytes.store(0, Ordering::Relaxed);
+            removed.map_err(|e| broken(&inner.root, e))
+        })
+        .await
+    }
+
+    /// Capacity and use, without waiting.
+    pub fn space_now(&self) -> Space {
+        let inner = &self.inner;
+        let used_bytes = inner.used_bytes.load(Ordering::Relaxed);
+        let on_disk = rustix::fs::statvfs(&inner.root).map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize));
+        let on_disk = on_disk.saturating_sub(inner.options.reserve_bytes);
+        let free_bytes = inner.options.capacity_bytes.saturating_sub(used_bytes).min(on_disk);
+        Space { capacity_bytes: inner.options.capacity_bytes.min(used_bytes.saturating_add(on_disk)), used_bytes, free_bytes }
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
+        let inner = self.inner.clone();
+        blocking(move || work(&inner)).await
+    }
+}
+
+#[async_trait]
+impl Store for FilesStore {
+    async fn put(&self, key: ShardKey, epoch: u64, frame: Bytes) -> Result<()> {
+        if self.space_now().free_bytes < frame.len() as u64 {
+            return Err(Error::full(format!("{} has no room for {} more bytes", self.inner.root.display(), frame.len())));
+        }
+        self.run(move |inner| inner.put(key, epoch, &frame)).await
+    }
+
+    async fn size(&self, key: ShardKey) -> Result<Option<u64>> {
+        Ok(self.inner.find(key).map(|(_, size)| size))
+    }
+
+    async fn read(&self, key: ShardKey, offset: u64, len: u64) -> Result<Bytes> {
+        self.run(move |inner| inner.read(key, offset, len)).await
+    }
+
+    async fn delete(&self, key: ShardKey, fence: u64) -> Result<Deleted> {
+        self.run(move |inner| inner.delete(key, fence)).await
+    }
+
+    async fn list(&self, after: Option<ShardKey>, limit: usize) -> Result<Vec<ShardInfo>> {
+        let index = self.inner.index.read().unwrap_or_else(PoisonError::into_inner);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let info = |(key, (epoch, size_bytes)): (&ShardKey, &(u64, u64))| ShardInfo { key: *key, epoch: *epoch, size_bytes: *size_bytes };
+        Ok(index.range((from, Bound::Unbounded)).take(limit).map(info).collect())
+    }
+
+    async fn space(&self) -> Result<Space> {
+        Ok(self.space_now())
+    }
+}
+
+impl Inner {
+    /// Makes the directories, durably: a shard is only as durable as the directory it is in.
+    fn prepare(&self) -> io::Result<()> {
+        let shards = self.root.join("shards");
+        fs::create_dir_all(&shards)?;
+        fs::create_dir_all(self.root.join("tmp"))?;
+        for directory in 0..=255u8 {
+            fs::create_dir_all(shards.join(format!("{directory:02x}")))?;
+        }
+        sync_directory(&shards)?;
+        sync_directory(&self.root)?;
+        self.root.parent().map_or(Ok(()), sync_directory)
+    }
+
+    fn scan(&self) -> io::Result<()> {
+        for stale in fs::read_dir(self.root.join("tmp"))? {
+            fs::remove_file(stale?.path())?;
+        }
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        for directory in 0..=255u8 {
+            for entry in fs::read_dir(self.root.join("shards").join(format!("{directory:02x}")))? {
+                let entry = entry?;
+                let Some((key, epoch)) = entry.file_name().to_str().and_then(parse_name) else { continue };
+                let size = entry.metadata()?.len();
+                let older = match index.get(&key) {
+                    Some((known, _)) if *known >= epoch => epoch,
+                    known => {
+                        let older = known.map(|(known, _)| *known);
+                        index.insert(key, (epoch, size));
+                        let Some(older) = older else { continue };
+                        older
+                    }
+                };
+                fs::remove_file(self.path(key, older))?;
+            }
+        }
+        self.used_bytes.store(index.values().map(|(_, size)| size).sum(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn directory(&self, key: ShardKey) -> PathBuf {
+        self.root.join("shards").join(format!("{:02x}", key.chunk.0[0]))
+    }
+
+    fn path(&self, key: ShardKey, epoch: u64) -> PathBuf {
+        self.directory(key).join(format!("{}.{:02x}.{epoch:016x}", key.chunk, key.index))
+    }
+
+    fn find(&self, key: ShardKey) -> Option<(u64, u64)> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
+    }
+
+    fn put(&self, key: ShardKey, epoch: u64, frame: &[u8]) -> Result<()> {
+        let _one_writer = lock(&self.directories[usize::from(key.chunk.0[0])]);
+        if self.failed.load(Ordering::Acquire) {
+            return Err(Error::internal(format!("{} failed to sync; restart the node after checking its disk", self.root.display())));
+        }
+        let old = self.find(key);
+        if old.is_some_and(|(known, _)| known > epoch) {
+            return Ok(());
+        }
+        let tmp = self.root.join("tmp").join(self.next_tmp.fetch_add(1, Ordering::Relaxed).to_string());
+        self.write_durably(&tmp, &self.path(key, epoch), frame).map_err(|e| {
+            // What is left of the attempt is removed now or on the next open.
+            let _ = fs::remove_file(&tmp);
+            broken(&self.root, e)
+        })?;
+        self.index.write().unwrap_or_else(PoisonError::into_inner).insert(key, (epoch, frame.len() as u64));
+        self.used_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        if let Some((known, size)) = old {
+            self.used_bytes.fetch_sub(size, Ordering::Relaxed);
+            if known != epoch {
+                // Left behind, it is removed on the next open.
+                let _ = fs::remove_file(self.path(key, known));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_durably(&self, tmp: &Path, path: &Path, frame: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(tmp)?;
+        file.write_all(frame)?;
+        self.or_fail(file.sync_all())?;
+        fs::rename(tmp, path)?;
+        self.or_fail(path.parent().map_or(Ok(()), sync_directory))
+    }
+
+    /// After a failed sync the kernel may have dropped the dirty pages and call the next one a success: stop for good.
+    fn or_fail(&self, synced: io::Result<()>) -> io::Result<()> {
+        if synced.as_ref().is_err_and(|e| !is_full(e)) {
+            self.failed.store(true, Ordering::Release);
+        }
+        synced
+    }
+
+    fn read(&self, key: ShardKey, offset: u64, len: u64) -> Result<Bytes> {
+        // A put may replace the file between the look-up and the open; each round then sees a newer epoch.
+        for _ in 0..3 {
+            let Some((epoch, size)) = self.find(key) else { break };
+            match File::open(self.path(key, epoch)) {
+                Ok(file) => return read_range(&file, size, offset, len).map_err(|e| broken(&self.root, e)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(broken(&self.root, e)),
+            }
+        }
+        Err(Error::not_found(format!("{key:?} is not here")))
+    }
+
+    fn delete(&self, key: ShardKey, fence: u64) -> Result<Deleted> {
+        let _one_writer = lock(&self.directories[usize::from(key.chunk.0[0])]);
+        match self.find(key) {
+            None => Ok(Deleted::Absent),
+            Some((epoch, _)) if epoch >= fence => Ok(Deleted::Kept),
+            Some((epoch, size)) => {
+                match fs::remove_file(self.path(key, epoch)) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(broken(&self.root, e)),
+                    _ => self.or_fail(sync_directory(&self.directory(key))).map_err(|e| broken(&self.root, e))?,
+                }
+                self.index.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                self.used_bytes.fetch_sub(size, Ordering::Relaxed);
+                Ok(Deleted::Gone)
+            }
+        }
+    }
+}
+
+/// Reads what there is of `offset..offset + len`.
+fn read_range(file: &File, size: u64, offset: u64, len: u64) -> io::Result<Bytes> {
+    let len = len.min(size.saturating_sub(offset));
+    let mut buffer = vec![0; usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?];
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(buffer.into())
+}
+
+fn parse_name(name: &str) -> Option<(ShardKey, u64)> {
+    let mut fields = name.split('.');
+    let chunk: ChunkId = fields.next()?.parse().ok()?;
+    let index = u8::from_str_radix(fields.next()?, 16).ok()?;
+    let epoch = u64::from_str_radix(fields.next()?, 16).ok()?;
+    fields.next().is_none().then_some((ShardKey { chunk, index }, epoch))
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    File::open(path)?.sync_all()
+}
+
+fn lock(mutex: &Mutex<()>) -> std::sync::MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_full(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn broken(root: &Path, e: io::Error) -> Error {
+    let kind = if is_full(&e) { ErrorKind::Full } else { ErrorKind::Internal };
+    Error::new(kind, format!("store {}: {e}", root.display())).with_source(e)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(Error::internal("a store operation panicked").with_source(e)))
+}

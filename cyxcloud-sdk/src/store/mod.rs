@@ -1,0 +1,5 @@
+//! Drivers of [`cyxcloud_core::port::Store`].
+
+mod files;
+
+pub use files::{FilesOptions, FilesStore};

@@ -1,0 +1,117 @@
+//! Nodes in this process: a call is a function call, and nodes can be stopped, started and wiped.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use cyxcloud_core::data::placement::{ClusterView, NodeView};
+use cyxcloud_core::engine::serve::serve;
+use cyxcloud_core::id::NodeId;
+use cyxcloud_core::port::{Environment, Members, NodeRecord, NodeRequest, NodeResponse, Store, Transport};
+use cyxcloud_core::{Error, Result};
+
+use crate::store::FilesStore;
+
+/// Free space is read this often at most; it only steers placement.
+const VIEW_AGE: Duration = Duration::from_secs(1);
+
+/// A node of this process.
+#[derive(Debug)]
+pub struct LocalNode {
+    /// What the metadata know of it.
+    pub record: NodeRecord,
+    /// Its shards.
+    pub store: FilesStore,
+    running: AtomicBool,
+}
+
+impl LocalNode {
+    /// A running node.
+    pub fn new(record: NodeRecord, store: FilesStore) -> Self {
+        Self { record, store, running: AtomicBool::new(true) }
+    }
+
+    /// Whether it answers.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+}
+
+/// Reaches the nodes of this process, and knows them.
+pub struct LocalTransport {
+    nodes: BTreeMap<NodeId, LocalNode>,
+    env: Arc<dyn Environment>,
+    view: Mutex<Option<(Instant, Arc<ClusterView>)>>,
+}
+
+impl LocalTransport {
+    /// A transport to `nodes`.
+    pub fn new(nodes: Vec<LocalNode>, env: Arc<dyn Environment>) -> Self {
+        let nodes = nodes.into_iter().map(|node| (node.record.id, node)).collect();
+        Self { nodes, env, view: Mutex::default() }
+    }
+
+    /// The nodes in the order of their names.
+    pub fn nodes(&self) -> Vec<&LocalNode> {
+        let mut nodes: Vec<&LocalNode> = self.nodes.values().collect();
+        nodes.sort_by(|a, b| a.record.name.cmp(&b.record.name));
+        nodes
+    }
+
+    /// Stops a node (it no longer answers, its shards stay) or starts it again.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::NotFound`] when there is no such node.
+    pub fn set_running(&self, id: NodeId, running: bool) -> Result<()> {
+        self.node(id)?.running.store(running, Ordering::Release);
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    fn node(&self, id: NodeId) -> Result<&LocalNode> {
+        self.nodes.get(&id).ok_or_else(|| Error::not_found(format!("{id:?} is not of this process")))
+    }
+
+    fn look(&self) -> ClusterView {
+        let view = |node: &LocalNode| {
+            let free_bytes = node.store.space_now().free_bytes;
+            let reachable = node.is_running();
+            NodeView {
+                id: node.record.id,
+                domains: node.record.domains.clone(),
+                reachable,
+                writable: reachable && free_bytes > 0,
+                free_bytes,
+            }
+        };
+        ClusterView { nodes: self.nodes.values().map(view).collect() }
+    }
+}
+
+#[async_trait]
+impl Transport for LocalTransport {
+    async fn call(&self, node: NodeId, request: NodeRequest) -> Result<NodeResponse> {
+        let node = self.node(node)?;
+        if !node.is_running() {
+            return Err(Error::unavailable(format!("{} is stopped", node.record.name)));
+        }
+        let store: &dyn Store = &node.store;
+        serve(store, &*self.env, request).await
+    }
+}
+
+impl Members for LocalTransport {
+    fn view(&self) -> Arc<ClusterView> {
+        let mut cached = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((when, view)) if when.elapsed() < VIEW_AGE => view.clone(),
+            _ => {
+                let view = Arc::new(self.look());
+                *cached = Some((Instant::now(), view.clone()));
+                view
+            }
+        }
+    }
+}
