@@ -1,1 +1,61 @@
-fn main(){}
+//! Developer commands: `cargo xtask --help`.
+
+mod ci;
+mod dev_cluster;
+mod lines;
+mod sh;
+mod suites;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of CyxCloud")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Every test: the crates', real S3 clients, kill -9, lost nodes, memory. Installs what it needs and says so.
+    Test,
+    /// What the gate runs: format, lints, purity of core, documentation, then every test. Changes no file.
+    Ci,
+    /// Formats and applies what clippy can mend.
+    Fix,
+    /// Real S3 clients from their registries against `cyxcloud dev`.
+    S3Clients {
+        /// Only these, separated by commas: boto3, awscli, rclone, s3cmd, minio, js, raw.
+        #[arg(long)]
+        only: Option<String>,
+        /// Size of the large object.
+        #[arg(long, default_value_t = 1024)]
+        big_mib: u32,
+    },
+    /// Kills `cyxcloud dev` with SIGKILL in the middle of writes, again and again, and checks every promise afterwards.
+    Kill9 {
+        /// Rounds.
+        #[arg(long, default_value_t = 50)]
+        rounds: u32,
+    },
+    /// Wipes, stops and damages nodes of `cyxcloud dev` while it is read and written.
+    LostNodes,
+    /// Shows how much memory a PUT and a GET of 1 GiB take; fails above 300 MiB.
+    Memory,
+    /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
+    PastedLines,
+}
+
+fn main() -> anyhow::Result<()> {
+    sh::enter_workspace()?;
+    match Cli::parse().command {
+        Command::Test => ci::test(),
+        Command::Ci => ci::gate(),
+        Command::Fix => ci::fix(),
+        Command::S3Clients { only, big_mib } => suites::s3_clients(only.as_deref(), big_mib),
+        Command::Kill9 { rounds } => suites::kill9(rounds),
+        Command::LostNodes => suites::lost_nodes(),
+        Command::Memory => suites::memory(),
+        Command::PastedLines => suites::pasted_lines(),
+    }
+}

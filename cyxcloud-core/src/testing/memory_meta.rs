@@ -112,7 +112,7 @@ impl State {
             let chunk = self.chunks.get_mut(&r.id).expect("a named chunk is known");
             chunk.refs -= 1;
             if chunk.refs == 0 {
-                (chunk.dead, chunk.claim) = (now, None);
+                chunk.dead = now;
             }
         }
     }
@@ -423,14 +423,14 @@ impl Meta for MemoryMeta {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Waker};
 
     use super::*;
 
     /// Runs a case to its end. Memory never waits, so that polling again is all it takes.
     fn run<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Meta>) -> F) {
         let mut case = std::pin::pin!(case(Arc::new(MemoryMeta::new())));
-        while let Poll::Pending = case.as_mut().poll(&mut Context::from_waker(Waker::noop())) {}
+        while case.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
     }
 
     crate::meta_conformance!(crate::testing::memory_meta::tests::run);

@@ -151,10 +151,6 @@ impl Inner {
         let shards = self.root.join("shards");
         fs::create_dir_all(&shards)?;
         fs::create_dir_all(self.root.join("tmp"))?;
-        for directory in 0..=255u8 {
-            fs::create_dir_all(shards.join(format!("{directory:02x}")))?;
-        }
-        sync_directory(&shards)?;
         sync_directory(&self.root)?;
         self.root.parent().map_or(Ok(()), sync_directory)
     }
@@ -164,21 +160,17 @@ impl Inner {
             fs::remove_file(stale?.path())?;
         }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        for directory in 0..=255u8 {
-            for entry in fs::read_dir(self.root.join("shards").join(format!("{directory:02x}")))? {
+        for directory in fs::read_dir(self.root.join("shards"))? {
+            for entry in fs::read_dir(directory?.path())? {
                 let entry = entry?;
                 let Some((key, epoch)) = entry.file_name().to_str().and_then(parse_name) else { continue };
-                let size = entry.metadata()?.len();
-                let older = match index.get(&key) {
-                    Some((known, _)) if *known >= epoch => epoch,
-                    known => {
-                        let older = known.map(|(known, _)| *known);
-                        index.insert(key, (epoch, size));
-                        let Some(older) = older else { continue };
-                        older
-                    }
-                };
-                fs::remove_file(self.path(key, older))?;
+                let known = index.get(&key).map(|(known, _)| *known);
+                if known.is_none_or(|known| known < epoch) {
+                    index.insert(key, (epoch, entry.metadata()?.len()));
+                }
+                if let Some(known) = known {
+                    fs::remove_file(self.path(key, known.min(epoch)))?;
+                }
             }
         }
         self.used_bytes.store(index.values().map(|(_, size)| size).sum(), Ordering::Relaxed);
@@ -228,8 +220,13 @@ impl Inner {
         let mut file = OpenOptions::new().write(true).create_new(true).open(tmp)?;
         file.write_all(frame)?;
         self.or_fail(file.sync_all())?;
+        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        if !directory.exists() {
+            fs::create_dir_all(directory)?;
+            self.or_fail(sync_directory(&self.root.join("shards")))?;
+        }
         fs::rename(tmp, path)?;
-        self.or_fail(path.parent().map_or(Ok(()), sync_directory))
+        self.or_fail(sync_directory(directory))
     }
 
     /// After a failed sync the kernel may have dropped the dirty pages and call the next one a success: stop for good.

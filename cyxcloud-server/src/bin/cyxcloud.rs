@@ -1,1 +1,41 @@
-fn main(){}
+//! `cyxcloud`: the command a newcomer types.
+
+use clap::{Parser, Subcommand};
+use cyxcloud_server::dev;
+
+/// Erasure-coded object storage.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole cluster in this process: S3 gateway, metadata and virtual nodes, durable on disk.
+    Dev(dev::DevArgs),
+    /// Manage the access keys of a running `cyxcloud dev`; every name is an account of its own.
+    DevKey(dev::KeyArgs),
+    /// Stop, start, wipe or list the virtual nodes of a running `cyxcloud dev`.
+    DevNode(dev::NodeArgs),
+    /// Collect the garbage of a running `cyxcloud dev` now.
+    DevGc(dev::GcArgs),
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::DevKey(args) => dev::key(args).await,
+        Command::DevNode(args) => dev::node(args).await,
+        Command::DevGc(args) => dev::gc(args).await,
+    };
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

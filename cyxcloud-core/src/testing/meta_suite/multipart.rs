@@ -122,7 +122,7 @@ pub async fn parts_become_an_object(meta: Arc<dyn Meta>) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "a").await;
     let [a, b, c] = [record(1, 0), record(2, 0), record(3, 0)];
-    let two = put_part(&meta, upload.id, 2, &[a.clone()]).await;
+    let two = put_part(&meta, upload.id, 2, std::slice::from_ref(&a)).await;
     let one = put_part(&meta, upload.id, 1, &[c.clone(), b.clone()]).await;
     let nine = put_part(&meta, upload.id, 9, &[]).await;
     let complete = completion(&upload, &[&one, &two, &nine]);

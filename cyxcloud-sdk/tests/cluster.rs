@@ -1,0 +1,108 @@
+//! The facade over real files: what an embedding application sees.
+
+use bytes::Bytes;
+use cyxcloud_core::ErrorKind;
+use cyxcloud_sdk::{Cluster, Error, Policy, Precondition, PutOptions, Scheme};
+use futures::{StreamExt, TryStreamExt, stream};
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 131 >> 7) as u8 ^ i as u8).collect()
+}
+
+fn small_chunks() -> Policy {
+    Policy { chunk_size_bytes: 100_000, gc_grace_ms: 0, ..Policy::default() }
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();
+    let bucket = cluster.create_bucket("photos").await.unwrap();
+    for len in [0, 1, 5000, 250_000] {
+        bucket.put(&format!("size/{len}"), pattern(len)).await.unwrap();
+    }
+    drop(bucket);
+    drop(cluster);
+    let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();
+    let bucket = cluster.bucket("photos").await.unwrap();
+    for len in [0, 1, 5000, 250_000] {
+        assert_eq!(bucket.get(&format!("size/{len}")).await.unwrap(), pattern(len));
+    }
+    assert_eq!(bucket.get_range("size/250000", 99_990..200_010).await.unwrap(), &pattern(250_000)[99_990..200_010]);
+    let keys: Vec<String> = bucket.list("size/").map_ok(|o| o.key.to_string()).try_collect().await.unwrap();
+    assert_eq!(keys, ["size/0", "size/1", "size/250000", "size/5000"]);
+    assert_eq!(cluster.list_buckets().await.unwrap(), ["photos"]);
+}
+
+#[tokio::test]
+async fn a_directory_belongs_to_one_cluster_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Cluster::open(directory.path()).await.unwrap();
+    let second = Cluster::open(directory.path()).await.unwrap_err();
+    assert_eq!(second.kind(), ErrorKind::Conflict, "{second}");
+    drop(first);
+    Cluster::open(directory.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn four_wiped_nodes_lose_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();
+    let bucket = cluster.create_bucket("photos").await.unwrap();
+    bucket.put("key", pattern(350_000)).await.unwrap();
+    let local = cluster.local_nodes();
+    for node in local.nodes().into_iter().skip(5).take(4) {
+        node.store.wipe().await.unwrap();
+    }
+    assert_eq!(bucket.get("key").await.unwrap(), pattern(350_000));
+    let fifth = local.nodes()[0].record.id;
+    local.set_running(fifth, false).unwrap();
+    assert_eq!(bucket.get("key").await.unwrap_err().kind(), ErrorKind::Unavailable);
+    local.set_running(fifth, true).unwrap();
+    assert_eq!(bucket.get("key").await.unwrap(), pattern(350_000));
+}
+
+#[tokio::test]
+async fn conditions_and_errors_reach_the_caller() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::builder().nodes(3).open(directory.path()).await.unwrap();
+    let bucket = cluster.create_bucket("photos").await.unwrap();
+    assert_eq!(cluster.create_bucket("photos").await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(cluster.create_bucket("Photos!").await.unwrap_err().kind(), ErrorKind::Invalid);
+    let create = |text: &'static str| {
+        let body = stream::iter([Ok::<_, Error>(Bytes::from_static(text.as_bytes()))]);
+        bucket.put_stream("key", body, PutOptions { precondition: Precondition::Absent, ..PutOptions::default() })
+    };
+    create("first").await.unwrap();
+    assert_eq!(create("second").await.unwrap_err().kind(), ErrorKind::Precondition);
+    assert_eq!(bucket.get("key").await.unwrap(), "first");
+    assert_eq!(bucket.get("nothing").await.unwrap_err().to_string(), "photos/nothing does not exist");
+    assert_eq!(cluster.delete_bucket("photos").await.unwrap_err().kind(), ErrorKind::NotEmpty);
+    assert!(bucket.delete("key").await.unwrap());
+    assert!(!bucket.delete("key").await.unwrap());
+    cluster.delete_bucket("photos").await.unwrap();
+}
+
+#[tokio::test]
+async fn deleted_bytes_leave_the_node_directories() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();
+    let bucket = cluster.create_bucket("photos").await.unwrap();
+    bucket.put("key", pattern(350_000)).await.unwrap();
+    bucket.delete("key").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    cluster.engine().collect_garbage().await.unwrap();
+    assert!(cluster.local_nodes().nodes().iter().all(|node| node.store.space_now().used_bytes == 0));
+}
+
+#[tokio::test]
+async fn concurrent_writers_of_one_key_leave_one_whole_object() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = Policy { scheme: Scheme::new(2, 1).unwrap(), ..small_chunks() };
+    let cluster = Cluster::builder().nodes(3).policy(policy).open(directory.path()).await.unwrap();
+    let bucket = cluster.create_bucket("photos").await.unwrap();
+    let puts = stream::iter(0..16u8).map(|n| bucket.put("key", vec![n; 150_000])).buffer_unordered(16);
+    puts.try_collect::<Vec<_>>().await.unwrap();
+    let bytes = bucket.get("key").await.unwrap();
+    assert!(bytes.len() == 150_000 && bytes.iter().all(|b| *b == bytes[0]));
+}

@@ -1,0 +1,129 @@
+//! `cyxcloud dev`: a cluster for one person on one machine, durable all the same.
+
+mod admin;
+mod banner;
+mod keys;
+mod remote;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use cyxcloud_sdk::{Cluster, Policy, Scheme};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::{http, s3};
+use keys::DevKeys;
+pub use remote::{GcArgs, KeyArgs, NodeArgs, gc, key, node};
+
+/// Region that clients sign for.
+const REGION: &str = "us-east-1";
+/// Requests in flight get this long after Ctrl-C.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Options of `cyxcloud dev`.
+#[derive(Args, Debug)]
+pub struct DevArgs {
+    /// Virtual nodes of a new cluster.
+    #[arg(long, default_value_t = 14)]
+    nodes: usize,
+    /// Where everything is kept.
+    #[arg(long, env = "CYX_DATA_DIR", default_value = "cyxcloud-data")]
+    data_dir: PathBuf,
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, env = "CYX_HTTP_ADDR", default_value = "127.0.0.1:8080")]
+    http_addr: SocketAddr,
+    /// Print one line of JSON instead of the greeting.
+    #[arg(long)]
+    json: bool,
+    /// Erasure scheme of new chunks, data+parity.
+    #[arg(long, default_value_t = Scheme::DEFAULT)]
+    scheme: Scheme,
+    /// How many nodes may be lost at once where there are fewer nodes than shards.
+    #[arg(long, default_value_t = Policy::default().node_tolerance)]
+    node_tolerance: u8,
+    /// Do not compute MD5 entity tags of single PUTs; they become opaque, and uploads cost less CPU.
+    #[arg(long)]
+    no_md5_etag: bool,
+    /// Deleted objects keep their shards this long, for readers that are still at it.
+    #[arg(long, default_value_t = Policy::default().gc_grace_ms)]
+    gc_grace_ms: u64,
+    /// Time between two garbage collections.
+    #[arg(long, default_value_t = 300_000)]
+    gc_interval_ms: u64,
+    /// Domains for virtual-host style requests (BUCKET.DOMAIN).
+    #[arg(long = "domain", default_value = "localhost")]
+    domains: Vec<String>,
+}
+
+/// Runs the cluster until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// When the directory or the address cannot be used; the message says which.
+pub async fn run(args: DevArgs) -> Result<()> {
+    log_to_stderr();
+    let policy = Policy { scheme: args.scheme, node_tolerance: args.node_tolerance, gc_grace_ms: args.gc_grace_ms, ..Policy::default() };
+    let cluster = Cluster::builder().nodes(args.nodes).policy(policy).open(&args.data_dir).await?;
+    let keys = Arc::new(DevKeys::open(cluster.clone()).await?);
+    let listener = TcpListener::bind(args.http_addr)
+        .await
+        .with_context(|| format!("cannot listen on {}; is another cyxcloud running? choose a port with --http-addr", args.http_addr))?;
+    let address = listener.local_addr()?;
+
+    let s3 = s3::service(
+        cluster.engine().clone(),
+        keys.clone(),
+        s3::S3Config { region: REGION.into(), etag_md5: !args.no_md5_etag, domains: args.domains, ..s3::S3Config::default() },
+    );
+    let app = http::routes(cluster.engine().clone()).merge(admin::routes(cluster.clone(), keys.clone())).fallback_service(s3);
+
+    banner::print(address, keys.root(), &cluster, REGION, args.json)?;
+    let (stop, stopped) = watch::channel(false);
+    let collector = tokio::spawn(collect_garbage(cluster.clone(), Duration::from_millis(args.gc_interval_ms.max(1))));
+    let server = tokio::spawn(http::serve(listener, app, wait(stopped)));
+    interrupted().await;
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    collector.abort();
+    if tokio::time::timeout(DRAIN, server).await.is_err() {
+        tracing::warn!("requests were still in flight after {} s; they were not acknowledged", DRAIN.as_secs());
+    }
+    Ok(())
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+async fn wait(mut stopped: watch::Receiver<bool>) {
+    // An error means the sender is gone, which is a stop as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+async fn collect_garbage(cluster: Cluster, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        match cluster.engine().collect_garbage().await {
+            Ok(done) => tracing::debug!(?done, "collected garbage"),
+            Err(error) => tracing::warn!(%error, "garbage collection will be tried again"),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The gate, and the commands a developer runs before it.
+
+use anyhow::{Result, bail};
+
+use crate::{sh, suites};
+
+/// Crates that would bring a runtime, sockets or files into core.
+const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "reqwest", "rusqlite", "cyxcloud-sdk"];
+
+/// Every test there is.
+pub fn test() -> Result<()> {
+    sh::run("cargo", &["test", "--workspace", "--quiet"])?;
+    suites::pasted_lines()?;
+    suites::s3_clients(None, 1024)?;
+    suites::lost_nodes()?;
+    suites::memory()?;
+    suites::kill9(50)?;
+    println!("every test passed");
+    Ok(())
+}
+
+/// What lands must pass this. It never rewrites a file.
+pub fn gate() -> Result<()> {
+    sh::run("cargo", &["fmt", "--all", "--check"])?;
+    core_is_pure()?;
+    sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    sh::check(
+        std::process::Command::new("cargo").args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
+        "cargo doc",
+    )?;
+    test()
+}
+
+/// Mends what machines can mend.
+pub fn fix() -> Result<()> {
+    sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"])?;
+    sh::run("cargo", &["fmt", "--all"])
+}
+
+fn core_is_pure() -> Result<()> {
+    let tree = sh::output("cargo", &["tree", "-p", "cyxcloud-core", "-e", "normal", "--prefix", "none", "--format", "{p}"])?;
+    let names = tree.lines().filter_map(|line| line.split_whitespace().next());
+    let found: Vec<&str> = names.filter(|name| NOT_IN_CORE.contains(name)).collect();
+    if !found.is_empty() {
+        bail!("cyxcloud-core must stay pure but depends on {}", found.join(", "));
+    }
+    Ok(())
+}

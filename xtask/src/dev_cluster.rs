@@ -1,0 +1,58 @@
+//! A `cyxcloud dev` of its own for a test.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// A running cluster with a fresh data directory; both are gone when it is dropped.
+pub struct DevCluster {
+    process: Child,
+    binary: PathBuf,
+    data_dir: PathBuf,
+    about: Value,
+}
+
+impl DevCluster {
+    /// Starts one on a free port and waits until it serves.
+    pub fn start(binary: &Path) -> Result<Self> {
+        let data_dir = std::path::absolute(format!("target/dev-cluster-{}", std::process::id()))?;
+        if data_dir.exists() {
+            std::fs::remove_dir_all(&data_dir)?;
+        }
+        let mut process = Command::new(binary)
+            .args(["dev", "--json", "--http-addr", "127.0.0.1:0", "--data-dir"])
+            .arg(&data_dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start cyxcloud dev")?;
+        let mut line = String::new();
+        let stdout = process.stdout.take().context("stdout is piped")?;
+        BufReader::new(stdout).read_line(&mut line)?;
+        let about = serde_json::from_str(&line).with_context(|| format!("cyxcloud dev printed {line:?}"))?;
+        Ok(Self { process, binary: binary.to_owned(), data_dir, about })
+    }
+
+    /// A field of the line it printed: endpoint, access_key_id, secret_access_key, region, data_dir.
+    pub fn field(&self, name: &str) -> Result<&str> {
+        self.about[name].as_str().with_context(|| format!("cyxcloud dev --json printed no {name}"))
+    }
+
+    /// Makes a second account.
+    pub fn account(&self, name: &str) -> Result<Value> {
+        let address = self.field("endpoint")?.trim_start_matches("http://");
+        let output = Command::new(&self.binary).args(["dev-key", "create", name, "--json", "--http-addr", address]).output()?;
+        serde_json::from_slice(&output.stdout).with_context(|| format!("dev-key create: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+impl Drop for DevCluster {
+    fn drop(&mut self) {
+        // Nothing is left to do when the process is gone already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.data_dir);
+    }
+}

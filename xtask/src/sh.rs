@@ -1,0 +1,48 @@
+//! Running programs, with what is run said first.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Makes the workspace root the current directory.
+pub fn enter_workspace() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    std::env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))
+}
+
+/// Runs a program to its end; fails when it fails.
+pub fn run(program: &str, args: &[&str]) -> Result<()> {
+    eprintln!("+ {program} {}", args.join(" "));
+    check(Command::new(program).args(args), program)
+}
+
+/// Runs a prepared command to its end; fails when it fails.
+pub fn check(command: &mut Command, name: &str) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {name}"))?;
+    if !status.success() {
+        bail!("{name}: {status}");
+    }
+    Ok(())
+}
+
+/// What a program prints.
+pub fn output(program: &str, args: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(args).stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {program}"))?;
+    if !output.status.success() {
+        bail!("{program} {}: {}", args.join(" "), output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Whether a program can be found and started.
+pub fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// The release binary of the workspace, built when it is stale.
+pub fn cyxcloud() -> Result<PathBuf> {
+    run("cargo", &["build", "--release", "--bin", "cyxcloud"])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    Ok(std::path::absolute(target.join("release/cyxcloud"))?)
+}

@@ -1,0 +1,64 @@
+//! The suites that drive the real binary with real clients. The clients are Python and JavaScript programs under `tests/`.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::dev_cluster::DevCluster;
+use crate::{lines, sh};
+
+/// Where virtual environments and node modules of the suites are kept between runs.
+const WORK_DIR: &str = "target/s3-clients";
+
+/// Real S3 clients against a fresh cluster.
+pub fn s3_clients(only: Option<&str>, big_mib: u32) -> Result<()> {
+    let cluster = DevCluster::start(&sh::cyxcloud()?)?;
+    let second = cluster.account("second")?;
+    let second = |name: &str| second[name].as_str().map(str::to_owned).with_context(|| format!("dev-key create printed no {name}"));
+    let mut command = Command::new("tests/s3-clients/run");
+    command
+        .args(["--endpoint", cluster.field("endpoint")?, "--region", cluster.field("region")?])
+        .args(["--access-key", cluster.field("access_key_id")?, "--secret-key", cluster.field("secret_access_key")?])
+        .args(["--second-access-key", &second("access_key_id")?, "--second-secret-key", &second("secret_access_key")?])
+        .args(["--big-mib", &big_mib.to_string(), "--work-dir", WORK_DIR]);
+    if let Some(only) = only {
+        command.args(["--only", only]);
+    }
+    sh::check(&mut command, "tests/s3-clients/run")
+}
+
+/// `kill -9` in the middle of writes.
+pub fn kill9(rounds: u32) -> Result<()> {
+    python("tests/faults/kill9.py", &["--rounds", &rounds.to_string()])
+}
+
+/// Nodes wiped, stopped and damaged under load.
+pub fn lost_nodes() -> Result<()> {
+    python("tests/faults/lost_nodes.py", &[])
+}
+
+/// Resident memory of a PUT and a GET of 1 GiB.
+pub fn memory() -> Result<()> {
+    python("tests/faults/memory.py", &[])
+}
+
+/// The greeting's lines, as a newcomer pastes them.
+pub fn pasted_lines() -> Result<()> {
+    prepare()?;
+    lines::run(&sh::cyxcloud()?, WORK_DIR)
+}
+
+/// Installs the clients; quick when they are there.
+fn prepare() -> Result<()> {
+    if !sh::has("python3") {
+        bail!("the suites need python3 (Debian: apt-get install python3 python3-venv)");
+    }
+    sh::run("tests/s3-clients/run", &["--install-only", "--work-dir", WORK_DIR])
+}
+
+fn python(script: &str, args: &[&str]) -> Result<()> {
+    prepare()?;
+    let binary = sh::cyxcloud()?;
+    let binary = binary.to_str().context("the target directory has a name that is not UTF-8")?;
+    sh::run(&format!("{WORK_DIR}/venv/bin/python"), &[&[script, "--binary", binary], args].concat())
+}
