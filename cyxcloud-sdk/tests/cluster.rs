@@ -6,7 +6,7 @@ use cyxcloud_sdk::{Cluster, Error, Policy, Precondition, PutOptions, Scheme};
 use futures::{StreamExt, TryStreamExt, stream};
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i * 131 >> 7) as u8 ^ i as u8).collect()
+    (0..len).map(|i| ((i * 131) >> 7) as u8 ^ i as u8).collect()
 }
 
 fn small_chunks() -> Policy {

@@ -1,4 +1,5 @@
 //! The files store against the suite of its port, and what only files can do wrong.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
 use std::path::PathBuf;

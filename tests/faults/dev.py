@@ -1,6 +1,7 @@
 """A `cyxcloud dev` process that a test starts, kills and asks about itself."""
 
 import argparse
+import atexit
 import json
 import os
 import random
@@ -50,6 +51,7 @@ class Dev:
     def start(self):
         command = [self.binary, "dev", "--json", "--data-dir", self.data_dir, "--http-addr", self.address, *self.flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        atexit.register(self.process.kill)
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"cyxcloud dev ended with {self.process.wait()}")
@@ -58,7 +60,7 @@ class Dev:
 
     def s3(self, **config):
         """A client that never retries: a test must see every failure."""
-        settings = Config(retries={"max_attempts": 1, "mode": "standard"}, max_pool_connections=64, read_timeout=60, **config)
+        settings = Config(retries={"total_max_attempts": 1, "mode": "standard"}, max_pool_connections=64, read_timeout=60, **config)
         return boto3.client(
             "s3", endpoint_url=self.about["endpoint"], region_name=self.about["region"], config=settings,
             aws_access_key_id=self.about["access_key_id"], aws_secret_access_key=self.about["secret_access_key"])

@@ -22,7 +22,7 @@ def code(call, **parameters):
 
 
 def reads_back(s3, objects):
-    return all(s3.get_object(Bucket="b", Key=key)["Body"].read() == body(*what) for key, what in objects.items())
+    return all(s3.get_object(Bucket="bucket", Key=key)["Body"].read() == body(*what) for key, what in objects.items())
 
 
 class Load(threading.Thread):
@@ -39,7 +39,7 @@ class Load(threading.Thread):
             try:
                 number += 1
                 key, what = f"{self.name}/{number}", (self.random.getrandbits(64), self.random.choice(SIZES))
-                self.s3.put_object(Bucket="b", Key=key, Body=body(*what))
+                self.s3.put_object(Bucket="bucket", Key=key, Body=body(*what))
                 self.acked[key] = what
                 self.read(self.random.choice(list(self.acked)))
             except Exception as error:
@@ -47,10 +47,10 @@ class Load(threading.Thread):
 
     def read(self, key):
         whole = body(*self.acked[key])
-        got = self.s3.get_object(Bucket="b", Key=key)["Body"].read()
+        got = self.s3.get_object(Bucket="bucket", Key=key)["Body"].read()
         start = self.random.randrange(len(whole))
         end = self.random.randrange(start, len(whole))
-        part = self.s3.get_object(Bucket="b", Key=key, Range=f"bytes={start}-{end}")["Body"].read()
+        part = self.s3.get_object(Bucket="bucket", Key=key, Range=f"bytes={start}-{end}")["Body"].read()
         if got != whole or part != whole[start:end + 1]:
             self.trouble.append(f"wrong bytes of {key}")
         self.reads += 1
@@ -58,7 +58,7 @@ class Load(threading.Thread):
 
 def wipe_under_load(args):
     dev = Dev(args.binary)
-    dev.s3().create_bucket(Bucket="b")
+    dev.s3().create_bucket(Bucket="bucket")
     loads = [Load(dev, f"load{n}", args.seed + n) for n in range(4)]
     for load in loads:
         load.start()
@@ -80,27 +80,27 @@ def wipe_under_load(args):
 def stop_five(args):
     dev = Dev(args.binary)
     s3 = dev.s3()
-    s3.create_bucket(Bucket="b")
+    s3.create_bucket(Bucket="bucket")
     objects = {"large": (1, 9_000_000), "medium": (2, 70_000)}
     for key, what in objects.items():
-        s3.put_object(Bucket="b", Key=key, Body=body(*what))
-    s3.put_object(Bucket="b", Key="inline", Body=b"in the metadata")
+        s3.put_object(Bucket="bucket", Key=key, Body=body(*what))
+    s3.put_object(Bucket="bucket", Key="inline", Body=b"in the metadata")
     for node in range(5):
         dev.command("dev-node", "stop", str(node))
-    refusals = {code(s3.get_object, Bucket="b", Key=key) for key in objects}
+    refusals = {code(s3.get_object, Bucket="bucket", Key=key) for key in objects}
     check(refusals == {("ServiceUnavailable", 503)}, f"with 5 nodes stopped, reads that need them say 503: {refusals}")
-    check(s3.get_object(Bucket="b", Key="inline")["Body"].read() == b"in the metadata", "reads that need no shard still work")
+    check(s3.get_object(Bucket="bucket", Key="inline")["Body"].read() == b"in the metadata", "reads that need no shard still work")
     check(dev.health()["status"] == "unavailable", "GET /health/cluster says so")
     dev.command("dev-node", "start", "3")
     check(reads_back(s3, objects), "they come back when one starts")
     for node in range(13):
         dev.command("dev-node", "stop", str(node))
-    refused = code(s3.put_object, Bucket="b", Key="new", Body=body(3, 70_000))
+    refused = code(s3.put_object, Bucket="bucket", Key="new", Body=body(3, 70_000))
     check(refused == ("ServiceUnavailable", 503), f"with 1 of 14 nodes a PUT says 503: {refused}")
-    refused = code(s3.put_object, Bucket="b", Key="large", Body=body(4, 70_000))
+    refused = code(s3.put_object, Bucket="bucket", Key="large", Body=body(4, 70_000))
     for node in range(13):
         dev.command("dev-node", "start", str(node))
-    check(code(s3.head_object, Bucket="b", Key="new")[1] == 404 and reads_back(s3, objects), "and leaves no partial object, the old one intact")
+    check(code(s3.head_object, Bucket="bucket", Key="new")[1] == 404 and reads_back(s3, objects), "and leaves no partial object, the old one intact")
     dev.close()
 
 
@@ -108,10 +108,10 @@ def few_nodes(args):
     for nodes in (3, 4, 7, 13):
         dev = Dev(args.binary, "--nodes", str(nodes))
         s3 = dev.s3()
-        s3.create_bucket(Bucket="b")
+        s3.create_bucket(Bucket="bucket")
         objects = {f"o{n}": (n, 70_000) for n in range(5)}
         for key, what in objects.items():
-            s3.put_object(Bucket="b", Key=key, Body=body(*what))
+            s3.put_object(Bucket="bucket", Key=key, Body=body(*what))
         tolerance = dev.health()["tolerance"]
         survived = True
         for node in range(nodes):
@@ -135,9 +135,9 @@ def damaged_shards(args):
     rng = random.Random(args.seed)
     dev = Dev(args.binary)
     s3 = dev.s3()
-    s3.create_bucket(Bucket="b")
+    s3.create_bucket(Bucket="bucket")
     whole = body(9, 9_000_000)
-    s3.put_object(Bucket="b", Key="key", Body=whole)
+    s3.put_object(Bucket="bucket", Key="key", Body=whole)
     chunks = defaultdict(list)
     for path in dev.shard_files():
         chunks[path.name.split(".")[0]].append(path)
@@ -148,8 +148,8 @@ def damaged_shards(args):
             flip(path, at)
         start = rng.randrange(len(whole))
         end = rng.randrange(start, len(whole))
-        right = s3.get_object(Bucket="b", Key="key")["Body"].read() == whole
-        right &= s3.get_object(Bucket="b", Key="key", Range=f"bytes={start}-{end}")["Body"].read() == whole[start:end + 1]
+        right = s3.get_object(Bucket="bucket", Key="key")["Body"].read() == whole
+        right &= s3.get_object(Bucket="bucket", Key="key", Range=f"bytes={start}-{end}")["Body"].read() == whole[start:end + 1]
         for path, at in flips:
             flip(path, at)
         if not right:
@@ -158,7 +158,7 @@ def damaged_shards(args):
     for paths in chunks.values():
         for path in paths[:5]:
             flip(path, 128 + rng.randrange(1000))
-    refused = code(lambda **p: s3.get_object(**p)["Body"].read(), Bucket="b", Key="key")
+    refused = code(lambda **p: s3.get_object(**p)["Body"].read(), Bucket="bucket", Key="key")
     check(refused == ("ServiceUnavailable", 503), f"5 damaged shards of a chunk are a 503, never wrong bytes: {refused}")
     dev.close()
 

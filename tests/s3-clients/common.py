@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import uuid
 from urllib.parse import urlsplit
 
 KIB, MIB = 1 << 10, 1 << 20
+socket.setdefaulttimeout(120)  # nothing waits forever
 
 
 def setting(name, default=None):
@@ -153,7 +155,9 @@ class Suite:
 
     def run(self, *topics):
         """Runs the functions, each with this suite; one that breaks between checks is a failure; then exits."""
-        for topic in topics:
+        with self.check(f"endpoint {HOST}:{PORT} answers"):
+            socket.create_connection((HOST, PORT), 10).close()
+        for topic in topics if self.passed else ():
             try:
                 topic(self)
             except Exception as e:

@@ -137,9 +137,16 @@ def send(method, target, headers=None, body=b"", host=None, half_close=False):
         connection.close()
 
 
-def path_of(bucket, key=None):
-    """The encoded request path of a bucket or object."""
-    return f"/{bucket}" + ("" if key is None else "/" + quote(key, safe="/~"))
+def fetch(method, url, body=None, headers=None):
+    """What curl would do with a presigned URL."""
+    at = urlsplit(url)
+    connection = http.client.HTTPConnection(at.hostname, at.port, timeout=60)
+    try:
+        connection.request(method, at.path + (f"?{at.query}" if at.query else ""), body, headers or {})
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
 
 
 def request(method, target, body=b"", headers=None, payload_hash=None, signer=None, **send_options):

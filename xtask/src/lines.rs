@@ -23,7 +23,8 @@ pub fn run(binary: &Path, work_dir: &str) -> Result<()> {
 }
 
 fn paste(greeting: impl BufRead, work_dir: &str) -> Result<()> {
-    let lines: Vec<String> = greeting.lines().take_while(|line| line.as_ref().map_or(true, |l| !l.starts_with("Ctrl-C"))).collect::<Result<_, _>>()?;
+    let lines: Vec<String> =
+        greeting.lines().take_while(|line| line.as_ref().map_or(true, |l| !l.starts_with("Ctrl-C"))).collect::<Result<_, _>>()?;
     let from = lines.iter().position(|line| line == "# aws").context("the greeting has no aws lines")?;
     let to = lines.iter().position(|line| line.starts_with("Lose some nodes")).context("the greeting has no end")?;
     let script = lines[from..to].join("\n");

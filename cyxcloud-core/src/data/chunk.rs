@@ -106,7 +106,7 @@ mod tests {
             let shards = split(scheme, Bytes::from(data.clone()));
             prop_assert_eq!(shards.len(), k);
             let len = shard_len(scheme, data.len() as u32);
-            prop_assert!(len % SHARD_ALIGN_BYTES == 0 && shards.iter().all(|s| s.len() == len));
+            prop_assert!(len.is_multiple_of(SHARD_ALIGN_BYTES) && shards.iter().all(|s| s.len() == len));
             let joined = shards.concat();
             prop_assert_eq!(&joined[..data.len()], &data[..]);
             prop_assert!(joined[data.len()..].iter().all(|b| *b == 0));

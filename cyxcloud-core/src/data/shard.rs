@@ -300,7 +300,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_range_of_any_payload_verifies(len in 1usize..120_000, a: prop::sample::Index, b: prop::sample::Index) {
-            let payload: Vec<u8> = (0..len).map(|i| (i * 31 >> 3) as u8).collect();
+            let payload: Vec<u8> = (0..len).map(|i| ((i * 31) >> 3) as u8).collect();
             let (header, frame) = frame_of(&payload);
             let (a, b) = (a.index(len + 1), b.index(len + 1));
             let range = ByteRange { start: a.min(b) as u64, end: a.max(b) as u64 };
@@ -311,7 +311,7 @@ mod tests {
 
         #[test]
         fn a_flipped_bit_anywhere_in_a_proof_is_noticed(len in 20_000usize..80_000, start in 0u64..20_000, bit: prop::sample::Index) {
-            let payload: Vec<u8> = (0..len).map(|i| (i * 31 >> 3) as u8).collect();
+            let payload: Vec<u8> = (0..len).map(|i| ((i * 31) >> 3) as u8).collect();
             let (header, frame) = frame_of(&payload);
             let range = ByteRange { start, end: start + 1 };
             let mut proof = prove(&header, &frame, range).to_vec();

@@ -60,7 +60,8 @@ impl Engine {
 
     /// True when every copy is gone.
     async fn delete_shards(&self, chunk: &ChunkRecord, fence: u64) -> bool {
-        let deletes = chunk.copies.clone().into_iter().map(|copy| self.delete(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence));
+        let deletes =
+            chunk.copies.clone().into_iter().map(|copy| self.delete(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence));
         let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(PARALLEL).collect().await;
         outcomes.iter().all(|outcome| matches!(outcome, Ok(Deleted::Gone | Deleted::Absent)))
     }

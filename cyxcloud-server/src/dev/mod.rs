@@ -22,6 +22,8 @@ pub use remote::{GcArgs, KeyArgs, NodeArgs, gc, key, node};
 
 /// Region that clients sign for.
 const REGION: &str = "us-east-1";
+/// What is logged unless `RUST_LOG` says otherwise. The S3 library reports every mistake of a client as an error.
+const DEFAULT_LOG: &str = "warn,s3s=off";
 /// Requests in flight get this long after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -96,7 +98,7 @@ pub async fn run(args: DevArgs) -> Result<()> {
 }
 
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_LOG.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 

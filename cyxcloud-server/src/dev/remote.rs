@@ -142,7 +142,8 @@ async fn call(target: &Target, method: Method, path: &str, body: Option<Value>) 
     let response = client.request(request).await.with_context(unreachable)?;
     let status = response.status();
     let bytes = to_bytes(Body::new(response.into_body()), MAX_ANSWER_BYTES).await?;
-    let answer: Value = serde_json::from_slice(&bytes).with_context(|| format!("{address} answered {status}, which is not cyxcloud dev"))?;
+    let answer: Value =
+        serde_json::from_slice(&bytes).with_context(|| format!("{address} answered {status}, which is not cyxcloud dev"))?;
     if !status.is_success() {
         bail!("{}", answer["error"].as_str().unwrap_or("refused"));
     }

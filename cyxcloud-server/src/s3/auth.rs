@@ -51,9 +51,8 @@ pub(super) async fn verify(request: &Inbound<'_>, keys: &Arc<dyn Keys>, region: 
     check_signed_headers(&claim, request.headers)?;
     let payload = payload_claim(&claim, request)?;
     let key = keys.lookup(&claim.access_key_id).await.map_err(missing(S3ErrorCode::InvalidAccessKeyId))?;
-    let key = key.ok_or_else(|| {
-        with(S3ErrorCode::InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records.")
-    })?;
+    let key =
+        key.ok_or_else(|| with(S3ErrorCode::InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records."))?;
     let signer = Signer::new(&key.secret, claim.scope.clone());
     let signed = Signed {
         method: request.method,
@@ -150,7 +149,7 @@ fn proof(payload: &str, claim: &Claim, signer: Signer) -> S3Result<(Proof, bool)
     if claim.expires_seconds.is_some() {
         return Err(not_implemented("An aws-chunked body with a presigned URL"));
     }
-    Ok((Proof::Chunked(decoder), true))
+    Ok((Proof::Chunked(Box::new(decoder)), true))
 }
 
 /// Bytes of the body before any encoding, as the headers declare them.

@@ -20,7 +20,8 @@ impl Gateway {
         }
         let wanted = input.create_bucket_configuration.and_then(|c| c.location_constraint);
         if let Some(region) = wanted.filter(|r| !r.as_str().is_empty() && r.as_str() != self.config.region) {
-            let message = format!("The {} location constraint is incompatible with this endpoint; use {}", region.as_str(), self.config.region);
+            let message =
+                format!("The {} location constraint is incompatible with this endpoint; use {}", region.as_str(), self.config.region);
             return Err(with(S3ErrorCode::IllegalLocationConstraintException, message));
         }
         let location = format!("/{name}");

@@ -249,7 +249,9 @@ mod tests {
 
     #[test]
     fn malformed_bodies_are_refused() {
-        for bad in ["", "3\r\nab", "3\r\nabc", "3\r\nabcd\r\n0\r\n\r\n", "x\r\n", "-1\r\n", "0\r\n\r\nmore", "0\r\nno colon\r\n\r\n", "0\r\na:b"] {
+        for bad in
+            ["", "3\r\nab", "3\r\nabc", "3\r\nabcd\r\n0\r\n\r\n", "x\r\n", "-1\r\n", "0\r\n\r\nmore", "0\r\nno colon\r\n\r\n", "0\r\na:b"]
+        {
             assert!(decode(&mut ChunkDecoder::new(None), bad.as_bytes(), 5).is_err(), "{bad:?}");
         }
         let endless = vec![b'1'; 5000];

@@ -46,7 +46,8 @@ impl Claim {
     }
 
     fn from_header(value: &str, headers: &HeaderMap) -> S3Result<Self> {
-        let malformed = |what: &str| with(S3ErrorCode::AuthorizationHeaderMalformed, format!("The authorization header is malformed; {what}"));
+        let malformed =
+            |what: &str| with(S3ErrorCode::AuthorizationHeaderMalformed, format!("The authorization header is malformed; {what}"));
         let fields = match value.split_once(char::is_whitespace) {
             Some((ALGORITHM, fields)) => fields,
             Some(("AWS", _)) => return Err(old_signature()),
@@ -61,7 +62,8 @@ impl Claim {
             credential(field("Credential")?).ok_or_else(|| malformed("Credential is not key/date/region/service/aws4_request"))?;
         let timestamp = headers.get("x-amz-date").and_then(|v| v.to_str().ok());
         let timestamp = timestamp.filter(|t| parse_timestamp(t).is_some());
-        let timestamp = timestamp.ok_or_else(|| with(S3ErrorCode::AccessDenied, "AWS authentication requires a valid x-amz-date header"))?;
+        let timestamp =
+            timestamp.ok_or_else(|| with(S3ErrorCode::AccessDenied, "AWS authentication requires a valid x-amz-date header"))?;
         Ok(Self {
             access_key_id,
             scope: Scope { timestamp: timestamp.to_owned(), date, region },

@@ -36,12 +36,15 @@ impl Gateway {
         let asked = input.multipart_upload.and_then(|m| m.parts).filter(|p| !p.is_empty());
         let asked = asked.ok_or_else(|| with(S3ErrorCode::MalformedXML, "The list of parts is empty"))?;
         check_order(&asked)?;
-        let object = match self.upload(&caller, &input.bucket, &input.key, &input.upload_id).await {
-            Ok(upload) => self.complete(&caller, &upload, &asked, input.mpu_object_size).await?,
+        let outcome = match self.upload(&caller, &input.bucket, &input.key, &input.upload_id).await {
+            Ok(upload) => self.complete(&caller, &upload, &asked, input.mpu_object_size).await,
+            Err(error) => Err(error),
+        };
+        let object = match outcome {
             Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => {
                 self.completed_before(&caller, &input.bucket, &input.key, &asked).await?.ok_or(error)?
             }
-            Err(error) => return Err(error),
+            other => other?,
         };
         let system = &object.head.metadata.system;
         let mut output = CompleteMultipartUploadOutput {
@@ -176,7 +179,10 @@ fn claimed_sums(part: &CompletedPart) -> Sums {
 fn check_sizes(parts: &[port::Part], declared: Option<i64>) -> S3Result<()> {
     let (_, before_last) = parts.split_last().ok_or_else(|| with(S3ErrorCode::MalformedXML, "The list of parts is empty"))?;
     if let Some(small) = before_last.iter().find(|p| p.size_bytes < MIN_PART_BYTES) {
-        let message = format!("Your proposed upload is smaller than the minimum allowed object size: part {} has {} bytes", small.number, small.size_bytes);
+        let message = format!(
+            "Your proposed upload is smaller than the minimum allowed object size: part {} has {} bytes",
+            small.number, small.size_bytes
+        );
         return Err(with(S3ErrorCode::EntityTooSmall, message));
     }
     let total: u64 = parts.iter().map(|p| p.size_bytes).sum();

@@ -90,9 +90,7 @@ pub(super) fn from_engine(error: &Error, missing: &S3ErrorCode) -> S3Error {
         ErrorKind::NotFound => with(missing.clone(), message),
         ErrorKind::AlreadyExists => with(S3ErrorCode::BucketAlreadyExists, message),
         ErrorKind::NotEmpty => with(S3ErrorCode::BucketNotEmpty, message),
-        ErrorKind::Precondition => {
-            with(S3ErrorCode::PreconditionFailed, "At least one of the preconditions you specified did not hold.")
-        }
+        ErrorKind::Precondition => with(S3ErrorCode::PreconditionFailed, "At least one of the preconditions you specified did not hold."),
         ErrorKind::Conflict => with(S3ErrorCode::OperationAborted, message),
         ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Corrupt => with(S3ErrorCode::ServiceUnavailable, message),
         ErrorKind::Body => from_body(error, message),

@@ -60,7 +60,10 @@ pub(super) fn bucket_name(name: &str) -> S3Result<BucketName> {
 /// Checks a key.
 pub(super) fn object_key(key: &str) -> S3Result<ObjectKey> {
     if key.len() > ObjectKey::MAX_BYTES {
-        return Err(with(S3ErrorCode::KeyTooLongError, format!("Your key is too long: {} bytes, {} allowed", key.len(), ObjectKey::MAX_BYTES)));
+        return Err(with(
+            S3ErrorCode::KeyTooLongError,
+            format!("Your key is too long: {} bytes, {} allowed", key.len(), ObjectKey::MAX_BYTES),
+        ));
     }
     ObjectKey::new(key).map_err(|e| invalid(e.to_string()))
 }
@@ -99,6 +102,7 @@ operations! {
     delete_object(DeleteObjectInput) -> DeleteObjectOutput;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
     copy_object(CopyObjectInput) -> CopyObjectOutput;
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput;
     list_objects(ListObjectsInput) -> ListObjectsOutput;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
     list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput;

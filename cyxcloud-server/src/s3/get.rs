@@ -134,13 +134,11 @@ fn select_range(head: &ObjectHead, header: &str) -> S3Result<Selection> {
 fn select_part(head: &ObjectHead, number: i32) -> S3Result<Selection> {
     let index = usize::try_from(number).ok().and_then(|n| n.checked_sub(1)).filter(|n| *n < 10_000);
     let index = index.ok_or_else(|| invalid("partNumber must be 1 to 10000"))?;
-    let no_part = || {
-        custom("InvalidPartNumber", http::StatusCode::RANGE_NOT_SATISFIABLE, "The requested partnumber is not satisfiable")
-    };
+    let no_part = || custom("InvalidPartNumber", http::StatusCode::RANGE_NOT_SATISFIABLE, "The requested partnumber is not satisfiable");
     let Some(sizes) = stored::part_sizes(&head.metadata.system) else {
         // An object that was put in one piece is its own only part.
         let whole = Selection { range: 0..head.size_bytes, partial: head.size_bytes > 0, parts_count: None };
-        return if index == 0 && !head.etag.contains('-') { Ok(whole) } else { Err(no_part()) };
+        return if index == 0 && (!head.etag.contains('-') || head.etag.ends_with("-1")) { Ok(whole) } else { Err(no_part()) };
     };
     let size_bytes = *sizes.get(index).ok_or_else(no_part)?;
     let start: u64 = sizes.iter().take(index).sum();

@@ -22,6 +22,7 @@ mod etag;
 mod front;
 mod gateway;
 mod get;
+mod hashing;
 mod listing;
 mod multipart;
 mod parts;
@@ -32,6 +33,9 @@ mod range;
 mod response;
 mod sigv4;
 mod stored;
+mod tagging;
+#[cfg(test)]
+mod tests;
 mod unsupported;
 mod versions;
 

@@ -133,7 +133,10 @@ impl Gateway {
         let marked = marked.map(str::parse::<UploadId>).transpose().map_err(|_| invalid("Invalid uploadId marker"))?;
         let mut after = (!marker.is_empty()).then(|| (marker.clone(), marked.unwrap_or(LAST_UPLOAD)));
         let mut found = Uploads::default();
-        while limit > 0 {
+        if limit == 0 {
+            return Ok(found);
+        }
+        loop {
             let batch = self.meta().list_uploads(bucket, prefix, after, BATCH).await.map_err(missing(S3ErrorCode::NoSuchBucket))?;
             let full = batch.len() == BATCH;
             after = batch.last().map(|u| (u.key.as_str().to_owned(), u.id));
@@ -159,10 +162,9 @@ impl Gateway {
                 }
             }
             if !full {
-                break;
+                return Ok(found);
             }
         }
-        Ok(found)
     }
 }
 
@@ -190,10 +192,13 @@ fn wanted_checksum(caller: &Caller) -> S3Result<Option<(Algorithm, Kind)>> {
             Some(_) => Err(with(S3ErrorCode::InvalidRequest, "x-amz-checksum-type needs x-amz-checksum-algorithm")),
         };
     };
-    let algorithm = Algorithm::parse(name).ok_or_else(|| with(S3ErrorCode::InvalidRequest, "Checksum algorithm provided is unsupported."))?;
+    let algorithm =
+        Algorithm::parse(name).ok_or_else(|| with(S3ErrorCode::InvalidRequest, "Checksum algorithm provided is unsupported."))?;
     let kind = match text("x-amz-checksum-type") {
         None => Kind::default_of(algorithm),
-        Some(name) => Kind::parse(name).ok_or_else(|| with(S3ErrorCode::InvalidRequest, "Value for x-amz-checksum-type header is invalid."))?,
+        Some(name) => {
+            Kind::parse(name).ok_or_else(|| with(S3ErrorCode::InvalidRequest, "Value for x-amz-checksum-type header is invalid."))?
+        }
     };
     if !kind.allowed(algorithm) {
         let message = format!("The {} checksum type cannot be used with the {} checksum algorithm.", kind.name(), algorithm.name());

@@ -9,11 +9,12 @@ use cyxcloud_sdk::core::port;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Response};
 
-use super::checksum::{Algorithm, Digests, Expected};
+use super::checksum::Algorithm;
 use super::combine::Kind;
 use super::error::{S3Result, invalid, missing, with};
 use super::front::Caller;
 use super::gateway::Gateway;
+use super::hashing::{Digests, Expected};
 use super::payload::Trailers;
 use super::range::copy_range;
 use super::response::{fill_checksums, timestamp};
@@ -41,11 +42,7 @@ impl Gateway {
     }
 
     /// UploadPartCopy
-    pub(super) async fn upload_part_copy(
-        &self,
-        caller: Caller,
-        input: UploadPartCopyInput,
-    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+    pub(super) async fn upload_part_copy(&self, caller: Caller, input: UploadPartCopyInput) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let number = part_number(input.part_number)?;
         let upload = self.upload(&caller, &input.bucket, &input.key, &input.upload_id).await?;
         let (bucket, key) = self.copy_source(&caller, &input.copy_source).await?;
@@ -53,7 +50,8 @@ impl Gateway {
         let size_bytes = source.head.size_bytes;
         let range = match input.copy_source_range.as_deref() {
             None => 0..size_bytes,
-            Some(text) => copy_range(text, size_bytes).ok_or_else(|| invalid(format!("Range specified is not valid for source object of size: {size_bytes}")))?,
+            Some(text) => copy_range(text, size_bytes)
+                .ok_or_else(|| invalid(format!("Range specified is not valid for source object of size: {size_bytes}")))?,
         };
         if range.end - range.start > MAX_PART_BYTES {
             return Err(with(S3ErrorCode::EntityTooLarge, "The specified copy range is larger than a part may be"));

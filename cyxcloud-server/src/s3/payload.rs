@@ -36,7 +36,7 @@ pub(super) enum Proof {
     /// It hashes to this.
     Sha256([u8; 32]),
     /// It is aws-chunked.
-    Chunked(ChunkDecoder),
+    Chunked(Box<ChunkDecoder>),
 }
 
 /// The decoded body. Its last item is an error unless it is complete and kept every promise.
@@ -45,7 +45,7 @@ pub(super) struct Payload {
     declared: u64,
     received: u64,
     hasher: Option<(Sha256, [u8; 32])>,
-    decoder: Option<ChunkDecoder>,
+    decoder: Option<Box<ChunkDecoder>>,
     ready: VecDeque<Bytes>,
     trailers: Trailers,
     ended: bool,
@@ -155,11 +155,11 @@ mod tests {
     #[tokio::test]
     async fn trailers_arrive_with_the_end() {
         let trailers = Trailers::default();
-        let proof = Proof::Chunked(ChunkDecoder::new(None));
+        let proof = Proof::Chunked(Box::new(ChunkDecoder::new(None)));
         let payload = Payload::new("2\r\nab\r\n0\r\nx-amz-checksum-crc32:x\r\n\r\n".into(), 2, proof, trailers.clone());
         assert_eq!(payload.collect(10).await.unwrap().unwrap(), "ab");
         assert_eq!(trailers.get("x-amz-checksum-crc32").as_deref(), Some("x"));
-        let short = read("2\r\nab\r\n0\r\n\r\n", 3, Proof::Chunked(ChunkDecoder::new(None))).await;
+        let short = read("2\r\nab\r\n0\r\n\r\n", 3, Proof::Chunked(Box::new(ChunkDecoder::new(None)))).await;
         assert_eq!(short, Err(BodyError::Incomplete { received: 2, declared: 3 }));
     }
 }

@@ -8,12 +8,12 @@ use futures::Stream;
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Response};
 
-use super::checksum::{Digests, Expected, Hashing, StreamError};
 use super::combine::Kind;
 use super::conditions::write_precondition;
 use super::error::{S3Result, internal, missing, with};
 use super::front::Caller;
 use super::gateway::Gateway;
+use super::hashing::{Digests, Expected, Hashing, StreamError};
 use super::payload::Trailers;
 use super::response::fill_checksums;
 use super::{etag, stored};
@@ -42,13 +42,7 @@ impl Gateway {
     }
 
     /// Makes a body durable and hashes it on the way; it fails unless the body keeps every promise.
-    pub(super) async fn stage<S, E>(
-        &self,
-        body: S,
-        kind: StageKind,
-        expected: Expected,
-        trailers: Trailers,
-    ) -> S3Result<(Staged, Digests)>
+    pub(super) async fn stage<S, E>(&self, body: S, kind: StageKind, expected: Expected, trailers: Trailers) -> S3Result<(Staged, Digests)>
     where
         S: Stream<Item = Result<bytes::Bytes, E>> + Unpin + Send,
         E: Into<StreamError>,

@@ -80,7 +80,7 @@ impl Signer {
     }
 
     #[cfg(test)]
-    fn sign_request(&self, canonical_request: &[u8]) -> String {
+    pub(super) fn sign_request(&self, canonical_request: &[u8]) -> String {
         let hash = hex::encode(Sha256::digest(canonical_request));
         let text = format!("AWS4-HMAC-SHA256\n{}\n{}\n{hash}", self.scope.timestamp, self.scope.text());
         hex::encode(hmac(&self.key, text.as_bytes()))
@@ -208,8 +208,7 @@ pub(super) mod tests {
     fn raw_paths_are_tried_too() {
         let query = Query::default();
         let headers = HeaderMap::new();
-        let signed =
-            Signed { method: &Method::GET, path: "/b/a+b", query: &query, headers: &headers, signed_headers: &[], payload: "" };
+        let signed = Signed { method: &Method::GET, path: "/b/a+b", query: &query, headers: &headers, signed_headers: &[], payload: "" };
         let both = signed.canonical_requests();
         assert!(both[0].starts_with(b"GET\n/b/a%2Bb\n") && both[1].starts_with(b"GET\n/b/a+b\n"));
     }

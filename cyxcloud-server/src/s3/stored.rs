@@ -108,7 +108,8 @@ pub(super) fn put_part_sizes(system: &mut BTreeMap<String, String>, sizes: impl 
             _ => runs.push((size, 1)),
         }
     }
-    let text: Vec<String> = runs.iter().map(|(size, count)| if *count == 1 { size.to_string() } else { format!("{size}*{count}") }).collect();
+    let text: Vec<String> =
+        runs.iter().map(|(size, count)| if *count == 1 { size.to_string() } else { format!("{size}*{count}") }).collect();
     let text = text.join(",");
     if text.len() <= MAX_PART_SIZES_BYTES {
         system.insert(PART_SIZES.to_owned(), text);

@@ -70,8 +70,10 @@ const HEADERS: [&str; 13] = [
 const OWNER_ONLY_ACLS: [&str; 3] = ["private", "bucket-owner-full-control", "bucket-owner-read"];
 
 /// Refuses a request for something that is not there.
-pub(super) fn check(method: &Method, query: &Query, headers: &HeaderMap) -> S3Result<()> {
-    if let Some(name) = SUBRESOURCES.into_iter().find(|name| query.has(name)) {
+pub(super) fn check(method: &Method, key: &str, query: &Query, headers: &HeaderMap) -> S3Result<()> {
+    // An object's tags can be asked for: tools do before they copy. There are none.
+    let tags = *method == Method::GET && !key.is_empty();
+    if let Some(name) = SUBRESOURCES.into_iter().find(|name| query.has(name) && !(tags && *name == "tagging")) {
         return Err(not_implemented(&format!("The sub-resource ?{name}")));
     }
     if query.has("versioning") && method != Method::GET {
@@ -111,13 +113,15 @@ mod tests {
 
     fn code(method: Method, query: &str, headers: &[(&'static str, &str)]) -> String {
         let headers = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
-        check(&method, &Query::parse(query).unwrap(), &headers).err().map(|e| e.code().as_str().to_owned()).unwrap_or_default()
+        check(&method, "key", &Query::parse(query).unwrap(), &headers).err().map(|e| e.code().as_str().to_owned()).unwrap_or_default()
     }
 
     #[test]
     fn what_is_missing_is_said() {
         assert_eq!(code(Method::PUT, "x-id=PutObject", &[("x-amz-acl", "private"), ("x-amz-storage-class", "STANDARD")]), "");
         assert_eq!(code(Method::GET, "versioning", &[]), "");
+        assert_eq!(code(Method::GET, "tagging", &[]), "");
+        assert_eq!(code(Method::PUT, "tagging", &[]), "NotImplemented");
         assert_eq!(code(Method::PUT, "versioning", &[]), "NotImplemented");
         assert_eq!(code(Method::PUT, "abac", &[]), "NotImplemented");
         assert_eq!(code(Method::PUT, "partNumber=1", &[]), "InvalidArgument");

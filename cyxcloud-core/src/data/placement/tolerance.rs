@@ -91,7 +91,7 @@ pub(super) fn subsets(n: usize, size: usize) -> impl Iterator<Item = u64> {
             return None;
         }
         let ripple = set + low;
-        Some(ripple | ((set ^ ripple) >> 2) / low).filter(|next| *next < end)
+        Some(ripple | (((set ^ ripple) >> 2) / low)).filter(|next| *next < end)
     })
     .map(|set| set as u64)
 }
