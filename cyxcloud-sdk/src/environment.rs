@@ -40,12 +40,18 @@ impl Environment for TokioEnvironment {
     }
 
     async fn offload(&self, work: Box<dyn FnOnce() + Send>) {
-        let Ok(permit) = self.cores.clone().acquire_owned().await else { return };
-        // A panic in `work` shows as its missing result: see `cyxcloud_core::port::compute`.
-        let _ = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work();
-        })
-        .await;
+        let cores = self.cores.clone();
+        // A task of its own waits for the core: a permit handed to a caller that is not polled (a download whose client does not read)
+        // would be lost to everybody else.
+        let done = tokio::spawn(async move {
+            let Ok(permit) = cores.acquire_owned().await else { return };
+            // A panic in `work` shows as its missing result: see `cyxcloud_core::port::compute`.
+            let _ = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                work();
+            })
+            .await;
+        });
+        let _ = done.await;
     }
 }

@@ -1,6 +1,7 @@
 """Nodes wiped, stopped and damaged while clients read and write."""
 
 import random
+import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -123,6 +124,33 @@ def few_nodes(args):
         dev.close()
 
 
+def bad_disks(args):
+    """One of 16 nodes has a full disk, one turns read-only: writes go to the spares. Mounting needs root."""
+    dev = Dev(args.binary, "--nodes", "16")
+    s3 = dev.s3()
+    s3.create_bucket(Bucket="bucket")
+    dev.interrupt()
+    full, read_only = (f"{dev.data_dir}/nodes/node-{n:02}" for n in (3, 5))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", full], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", read_only], check=True)
+    try:
+        dev.start()
+        s3 = dev.s3()
+        objects = {f"o{n}": (n, 9_000_000) for n in range(4)}
+        for number, (key, what) in enumerate(objects.items()):
+            if number == 2:
+                subprocess.run(["mount", "-o", "remount,ro", read_only], check=True)
+            s3.put_object(Bucket="bucket", Key=key, Body=body(*what))
+        health = dev.health()
+        whole = reads_back(s3, objects) and health["chunks"]["clumped"] == 0 and health["chunks"]["degraded"] == 0
+        check(whole, "a full and a read-only disk: every shard went to a spare")
+        dev.interrupt()
+    finally:
+        for path in (full, read_only):
+            subprocess.run(["umount", "-l", path], check=True)
+        dev.close()
+
+
 def flip(path, at):
     with open(path, "r+b") as file:
         file.seek(at)
@@ -168,6 +196,7 @@ def main():
     wipe_under_load(args)
     stop_five(args)
     few_nodes(args)
+    bad_disks(args)
     damaged_shards(args)
 
 

@@ -113,7 +113,7 @@ impl Precondition {
 pub struct Lease {
     /// Its number; grows with every lease of the cluster and stands in every shard written under it.
     pub epoch: u64,
-    /// Dead after this time unless renewed.
+    /// Alive up to and with this time unless renewed.
     pub expires: Timestamp,
 }
 
@@ -128,7 +128,7 @@ pub struct NewVersion {
     pub version: VersionId,
     /// Entity tag without quotes.
     pub etag: String,
-    /// Commit time.
+    /// Commit time; must be the time now, since chunks that the commit releases are dead from then on.
     pub modified: Timestamp,
     /// Content headers, user pairs, checksums.
     pub metadata: Metadata,
@@ -287,7 +287,7 @@ pub struct NodeRecord {
 /// and [`crate::ErrorKind::Full`] when it has no space.
 #[async_trait]
 pub trait Meta: Send + Sync + 'static {
-    /// Adds a bucket. [`crate::ErrorKind::AlreadyExists`] when the name is taken.
+    /// Adds a bucket. [`crate::ErrorKind::AlreadyExists`] when the name or the id is taken.
     async fn create_bucket(&self, bucket: Bucket) -> Result<()>;
     /// The bucket of this name, or [`crate::ErrorKind::NotFound`].
     async fn bucket(&self, name: &BucketName) -> Result<Bucket>;
@@ -298,7 +298,7 @@ pub trait Meta: Send + Sync + 'static {
 
     /// Begins a lease that lives until `now + ttl_ms`.
     async fn begin_lease(&self, now: Timestamp, ttl_ms: u64) -> Result<Lease>;
-    /// Lets a live lease live until `now + ttl_ms`. [`crate::ErrorKind::Conflict`] when it is expired or gone.
+    /// Lets a live lease live until `now + ttl_ms`, be it later or earlier than before. [`crate::ErrorKind::Conflict`] when it is expired or gone.
     async fn renew_lease(&self, epoch: u64, now: Timestamp, ttl_ms: u64) -> Result<Lease>;
     /// Ends a lease; nothing happens when it is gone.
     async fn end_lease(&self, epoch: u64) -> Result<()>;
@@ -308,13 +308,15 @@ pub trait Meta: Send + Sync + 'static {
     async fn drop_all_leases(&self) -> Result<()>;
 
     /// Makes an object visible, counting its chunks and releasing those of the version it replaces.
-    /// [`crate::ErrorKind::Conflict`] when the lease is dead, [`crate::ErrorKind::Precondition`], [`crate::ErrorKind::NotFound`] when the bucket is gone.
+    /// A chunk that is known already takes the copies of this commit: they were just proven durable.
+    /// [`crate::ErrorKind::Conflict`] when the lease is dead, [`crate::ErrorKind::Precondition`], [`crate::ErrorKind::NotFound`] when the bucket is gone,
+    /// [`crate::ErrorKind::Invalid`] when manifest and chunks do not fit each other. A refused commit leaves its lease alive.
     async fn commit_object(&self, commit: CommitObject) -> Result<Object>;
     /// The object, or [`crate::ErrorKind::NotFound`].
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object>;
-    /// Removes the object and releases its chunks at `now`. Ok(false) when nothing was there and the condition allows that.
+    /// Removes the object and releases its chunks at `now`. Ok(false) when nothing was there (nor the bucket) and the condition allows that.
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, now: Timestamp) -> Result<bool>;
-    /// Up to `limit` objects whose key begins with `prefix`, in byte order of the key.
+    /// Up to `limit` objects whose key begins with `prefix`, in byte order of the key; none when the bucket is gone.
     async fn scan_objects(&self, bucket: BucketId, prefix: &str, start: ScanStart, limit: usize) -> Result<Vec<ObjectHead>>;
     /// Makes an object of another's bytes. [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Conflict`], [`crate::ErrorKind::Precondition`].
     async fn copy_object(&self, copy: CopyObject) -> Result<Object>;
@@ -330,7 +332,7 @@ pub trait Meta: Send + Sync + 'static {
     /// Up to `limit` parts with a number above `after`; [`crate::ErrorKind::NotFound`] when the upload is gone.
     async fn list_parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>>;
     /// Turns an upload into an object in one step. [`crate::ErrorKind::NotFound`] when the upload is gone, [`crate::ErrorKind::Conflict`] when a part
-    /// changed, [`crate::ErrorKind::Precondition`].
+    /// changed or is gone, [`crate::ErrorKind::Precondition`].
     async fn complete_upload(&self, complete: CompleteUpload) -> Result<Object>;
     /// Removes the upload and releases its parts at `now`. [`crate::ErrorKind::NotFound`] when it is gone.
     async fn abort_upload(&self, upload: UploadId, now: Timestamp) -> Result<()>;
@@ -353,7 +355,7 @@ pub trait Meta: Send + Sync + 'static {
     /// All key pairs by id.
     async fn list_access_keys(&self) -> Result<Vec<AccessKey>>;
 
-    /// Adds or replaces a node.
+    /// Adds or replaces a node. [`crate::ErrorKind::AlreadyExists`] when another node has the name.
     async fn put_node(&self, node: NodeRecord) -> Result<()>;
     /// All nodes by name.
     async fn list_nodes(&self) -> Result<Vec<NodeRecord>>;

@@ -38,15 +38,19 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
-        let permit = self.permits.clone().acquire_owned().await;
-        let permit = permit.map_err(|e| Error::internal("the readers of metadata are closed").with_source(e))?;
+        let permits = self.permits.clone();
         let pool = self.pool.clone();
-        let work = move || {
+        let work = move |permit| {
             // Held to the end even when the caller stops waiting: it stands for the connection.
-            let _permit = permit;
+            let _permit: tokio::sync::OwnedSemaphorePermit = permit;
             pool.read(op).map_err(Fail::into_error)
         };
-        tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("a read of metadata was cut short").with_source(e))?
+        let job = tokio::spawn(async move {
+            let permit = permits.acquire_owned().await;
+            let permit = permit.map_err(|e| Error::internal("the readers of metadata are closed").with_source(e))?;
+            tokio::task::spawn_blocking(move || work(permit)).await.map_err(|e| Error::internal("a read of metadata was cut short").with_source(e))?
+        });
+        job.await.map_err(|e| Error::internal("a read of metadata was cut short").with_source(e))?
     }
 }
 
