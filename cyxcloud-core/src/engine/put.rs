@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -16,7 +16,7 @@ use crate::data::erasure::Coder;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::data::placement::{Demand, plan};
 use crate::data::shard;
-use crate::id::{ShardKey, UploadId, VersionId};
+use crate::id::{NodeId, ShardKey, UploadId, VersionId};
 use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part, compute};
 use crate::{Error, ErrorKind, Result, Timestamp};
 
@@ -154,9 +154,10 @@ impl Engine {
         if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes as usize && source.ended().await? {
             return Ok(Staged { epoch, manifest: Manifest::from(first.unwrap_or_default()), chunks: Vec::new() });
         }
+        let slow = Mutex::default();
         let stored: Vec<ChunkRecord> = stream::iter(first.map(Ok))
             .chain(source.rest())
-            .map_ok(|chunk| self.store_chunk(epoch, chunk))
+            .map_ok(|chunk| self.store_chunk(epoch, chunk, &slow))
             .try_buffered(self.policy.put_window_chunks)
             .try_collect()
             .await?;
@@ -165,40 +166,51 @@ impl Engine {
         Ok(Staged { epoch, manifest: Manifest { content: Content::Chunks(refs) }, chunks: distinct.into_values().collect() })
     }
 
-    /// Codes one chunk and makes `k + m` shards of it durable, on spare nodes where chosen ones fail.
-    async fn store_chunk(&self, epoch: u64, data: Bytes) -> Result<ChunkRecord> {
+    /// Codes one chunk and makes `k + m` shards of it durable, on spare nodes where chosen ones fail. Nodes that let an earlier
+    /// chunk of the upload wait are in `slow` and are used only when it does not go without them.
+    async fn store_chunk(&self, epoch: u64, data: Bytes, slow: &Mutex<BTreeSet<NodeId>>) -> Result<ChunkRecord> {
         let coder = self.coder(self.policy.scheme);
         let coded = compute(self.env(), move || Coded::new(&coder, data)).await??;
         let mut held: Vec<Copy> = Vec::new();
-        let mut avoid = BTreeSet::new();
+        let mut failed = BTreeSet::new();
         let mut cause = None;
         loop {
-            let demand = Demand {
-                scheme: coded.record.scheme,
-                node_tolerance: self.policy.node_tolerance.into(),
-                chunk: coded.record.id,
-                shard_bytes: coded.payloads[0].len() as u64,
-                held: &held,
-                avoid: &avoid,
-            };
-            let wanted = plan(&self.ports.members.view(), &demand).map_err(|e| match cause.take() {
+            let avoid = &failed | &*slow.lock().unwrap_or_else(PoisonError::into_inner);
+            let planned = self.plan(&coded, &held, &avoid).or_else(|_| self.plan(&coded, &held, &failed));
+            let wanted = planned.map_err(|e| match cause.take() {
                 Some(cause) => Error::unavailable(format!("{e}; the last node refused with: {cause}")).with_source(cause),
                 None => e,
             })?;
             if wanted.is_empty() {
                 return Ok(ChunkRecord { copies: held, ..coded.record });
             }
+            let asked = self.now();
             let mut stores: FuturesUnordered<_> = wanted.iter().map(|copy| self.store_shard(epoch, &coded, *copy)).collect();
             while let Some((copy, outcome)) = stores.next().await {
                 match outcome {
                     Ok(()) => held.push(copy),
                     Err(error) => {
-                        avoid.insert(copy.node);
+                        failed.insert(copy.node);
+                        if self.now() >= asked.plus_ms(self.policy.request_timeout_ms) {
+                            slow.lock().unwrap_or_else(PoisonError::into_inner).insert(copy.node);
+                        }
                         cause = Some(error);
                     }
                 }
             }
         }
+    }
+
+    fn plan(&self, coded: &Coded, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
+        let demand = Demand {
+            scheme: coded.record.scheme,
+            node_tolerance: self.policy.node_tolerance.into(),
+            chunk: coded.record.id,
+            shard_bytes: coded.payloads[0].len() as u64,
+            held,
+            avoid,
+        };
+        plan(&self.ports.members.view(), &demand)
     }
 
     async fn store_shard(&self, epoch: u64, coded: &Coded, copy: Copy) -> (Copy, Result<()>) {

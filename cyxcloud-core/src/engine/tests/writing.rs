@@ -60,6 +60,16 @@ fn failed_nodes_are_replaced_by_spares_before_the_ack() {
 }
 
 #[test]
+fn each_hanging_node_costs_an_upload_at_most_one_timeout_whatever_its_length() {
+    let world = World::new(18, policy());
+    (0..18).step_by(5).for_each(|n| world.nodes.set(n, Fault::Hangs));
+    let before = world.engine.now();
+    world.put("key", &payload(1, 800_000)).unwrap();
+    assert!(world.engine.now() <= before.plus_ms(4 * policy().request_timeout_ms), "4 of 18 nodes hang, and there are 20 chunks");
+    assert_eq!(world.get("key").unwrap(), payload(1, 800_000));
+}
+
+#[test]
 fn full_nodes_are_replaced_and_a_full_cluster_fails_cleanly() {
     let world = World::with_capacity(14, policy(), 10_000);
     world.put("one", &payload(1, 40_000)).unwrap();
