@@ -6,3 +6,4 @@
 pub mod dev;
 pub mod http;
 pub mod s3;
+mod unread_body;

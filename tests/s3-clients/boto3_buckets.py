@@ -73,8 +73,9 @@ def main(suite):
             sigv4.request("PUT", f"/{name}").refused(400, "InvalidBucketName")
     for name in RESERVED:
         with check(f"bucket name {name} is reserved"):
-            answer = sigv4.request("PUT", f"/{name}")
-            assert 400 <= answer.status < 500, f"want a 4xx, got {answer!r}"
+            for target in (f"/{name}", f"/s3/{name}"):
+                answer = sigv4.request("PUT", target)
+                assert 400 <= answer.status < 500, f"PUT {target}: want a 4xx, got {answer!r}"
             assert name not in names_listed(), "the bucket exists now"
     for call, arguments in ((S3.list_objects_v2, {}), (S3.list_objects, {}), (S3.get_object, {"Key": "k"}), (S3.put_object, {"Key": "k"}),
                             (S3.delete_object, {"Key": "k"}), (S3.create_multipart_upload, {"Key": "k"}),

@@ -183,6 +183,14 @@ def part_copies(suite, bucket):
         eq(S3.list_parts(**up).get("Parts", []), [])
     with check("multipart part copy into an unknown upload -> NoSuchUpload"):
         refused(S3.upload_part_copy, *NO_UPLOAD, **{**up, "UploadId": "0" * len(up["UploadId"])}, **at, PartNumber=1)
+    with check("multipart part copy of 40 MiB, and of 21 MiB from an odd place"):
+        large = payload("source-large", 40 * MIB)
+        put(bucket, "large", large)
+        up = start(bucket, "large-copy")
+        etags = [S3.upload_part_copy(**up, PartNumber=n, CopySource={"Bucket": bucket, "Key": "large"}, **more)["CopyPartResult"]["ETag"]
+                 for n, more in ((1, {}), (2, {"CopySourceRange": f"bytes=12345-{21 * MIB}"}))]
+        finish(*up.values(), [{"PartNumber": n, "ETag": e} for n, e in enumerate(etags, 1)])
+        holds(bucket, "large-copy", large + large[12345 : 21 * MIB + 1])
     with check("multipart managed copy of 11 MiB in parts of 5 MiB"):
         S3.copy(at["CopySource"], bucket, "managed", Config=TransferConfig(multipart_threshold=MIB, multipart_chunksize=5 * MIB))
         holds(bucket, "managed", source)

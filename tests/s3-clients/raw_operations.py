@@ -2,17 +2,18 @@
 
 import http.client
 import re
+import socket
 import xml.etree.ElementTree as etree
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 import common
 from common import eq, same
-from sigv4 import EMPTY, Signer, request, send
+from sigv4 import EMPTY, Signer, path_of, request, send
 
 BUCKET_SUBRESOURCES = ["accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle", "logging", "metrics",
                        "notification", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "replication",
                        "requestPayment", "tagging", "website"]
-OBJECT_SUBRESOURCES = ["acl", "legal-hold", "retention", "tagging", "torrent"]
+OBJECT_SUBRESOURCES = ["acl", "legal-hold", "retention", "torrent"]
 TAGS = b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
 ACL = (b'<AccessControlPolicy xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Owner><ID>x</ID></Owner><AccessControlList><Grant><Grantee '
        b'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="Group"><URI>http://acs.amazonaws.com/groups/global/AllUsers</URI></Grantee>'
@@ -30,6 +31,10 @@ def unsupported(suite, bucket, intact):
     for name in OBJECT_SUBRESOURCES:
         with check(f"unsupported GET object?{name} -> NotImplemented"):
             request("GET", f"{at}?{name}").refused(501, "NotImplemented")
+    with check("GET object?tagging -> no tags, or NotImplemented"):
+        answer = request("GET", f"{at}?tagging")
+        if answer.status != 501:
+            assert b"<TagSet" in answer.ok().body and b"<Tag>" not in answer.body, f"{answer!r}"
     for method, target, body in (
             ("PUT", f"/{bucket}?acl", ACL), ("PUT", f"/{bucket}?policy", POLICY), ("PUT", f"/{bucket}?tagging", TAGS), ("PUT", f"/{bucket}?versioning", VERSIONING),
             ("DELETE", f"/{bucket}?policy", b""), ("DELETE", f"/{bucket}?tagging", b""), ("DELETE", f"/{bucket}?lifecycle", b""),
@@ -107,6 +112,23 @@ def malformed(suite, bucket, intact):
         assert answer.status in (200, 400, 411, 501), f"{answer!r}"
 
 
+def references(suite, bucket):
+    """Some clients write every character beyond ASCII as a number; line ends have no other way through XML."""
+    with suite.check("XML: DeleteObjects reads numeric character references"):
+        names = {"ref/é": "ref/&#233;", "ref/🙂": "ref/&#128578;", "ref/🙃": "ref/&#x1F643;", "ref/\r\n\t": "ref/&#13;&#xA;&#9;", "ref/<&>\"'": "ref/&lt;&amp;&gt;&quot;&apos;"}
+        for name in names:
+            request("PUT", path_of(bucket, name), b"x").ok()
+        body = "<Delete>" + "".join(f"<Object><Key>{text}</Key></Object>" for text in names.values()) + "</Delete>"
+        request("POST", f"/{bucket}?delete", body.encode()).ok()
+        for name in names:
+            eq(request("HEAD", path_of(bucket, name)).status, 404, f"status of {name!r}")
+    with suite.check("XML: a listing escapes line ends so that they survive"):
+        request("PUT", path_of(bucket, "end\r\n"), b"x").ok()
+        found = [e.text for e in etree.fromstring(request("GET", f"/{bucket}?list-type=2&prefix=end").ok().body).iter() if e.tag.split("}")[-1] == "Key"]
+        eq(found, ["end\r\n"])
+        request("DELETE", path_of(bucket, "end\r\n")).ok(204)
+
+
 def shape(suite, bucket):
     check, odd = suite.check, "<a>&\"' é🙂\n"
     with check("errors: XML names code, message, request id; escapes the key"):
@@ -122,6 +144,19 @@ def shape(suite, bucket):
         for target in (f"/{bucket}/missing", f"/{bucket}?acl", "/" + common.bucket_name("missing"), f"/{bucket}?uploadId=x"):
             body = request("GET", target).body
             assert not re.search(rb"(?i)panick|backtrace|\.rs:\d|/src/|sqlite|[A-Z][a-z]+[A-Z][a-z]+\((?:&quot;|\")", body), body[:300]
+    for title, signer, data in (("a refused PUT", Signer(secret="x" * 40), BODY), ("a PUT of nothing", Signer(), b"")):
+        with check(f"connection: {title} with Expect: 100-continue gets its 100 or `Connection: close`"):
+            # A client that saw no 100 sends no body; on a connection that stays open the server would take the next request for it,
+            # and the aws command line misreads the next answer.
+            target, host = f"/{bucket}/expected", f"{common.HOST}:{common.PORT}"
+            headers = signer.headers("PUT", target, {"Host": host}, common.sha256(data))
+            lines = [f"PUT {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), f"Content-Length: {len(data)}", "Expect: 100-continue", "", ""]
+            with socket.create_connection((common.HOST, common.PORT), 20) as s:
+                s.sendall("\r\n".join(lines).encode())
+                answer = b""
+                while b"\r\n\r\n" not in answer and (piece := s.recv(4096)):
+                    answer += piece
+            assert answer.startswith(b"HTTP/1.1 100") or b"\r\nconnection: close\r\n" in answer.lower(), answer[:400]
     with check("connection: a refused PUT does not disturb the next request on it"):
         connection = http.client.HTTPConnection(common.HOST, common.PORT, timeout=60)
         at, host = f"/{bucket}/kept", {"Host": f"{common.HOST}:{common.PORT}"}
@@ -152,8 +187,10 @@ def main(suite):
 
     unsupported(suite, bucket, intact)
     malformed(suite, bucket, intact)
+    references(suite, bucket)
     shape(suite, bucket)
     with suite.check("operations: everything removed"):
-        for key in ("kept", "copied"):
-            request("DELETE", f"/{bucket}/{key}").ok(204)
+        listed = request("GET", f"/{bucket}?encoding-type=url&list-type=2").ok().body
+        for key in re.findall(rb"<Key>([^<]*)</Key>", listed):
+            request("DELETE", path_of(bucket, unquote_plus(key.decode()))).ok(204)
         request("DELETE", f"/{bucket}").ok(204)

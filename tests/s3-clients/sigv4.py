@@ -149,6 +149,11 @@ def fetch(method, url, body=None, headers=None):
         connection.close()
 
 
+def path_of(bucket, key):
+    """The encoded request path of an object."""
+    return f"/{bucket}/{quote(key, safe='/~')}"
+
+
 def request(method, target, body=b"", headers=None, payload_hash=None, signer=None, **send_options):
     """A signed request whose body is sent as it is."""
     at = urlsplit(common.ENDPOINT)

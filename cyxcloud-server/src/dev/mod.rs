@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::middleware;
 use clap::Args;
 use cyxcloud_sdk::{Cluster, Policy, Scheme};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::{http, s3};
+use crate::{http, s3, unread_body};
 use keys::DevKeys;
 pub use remote::{GcArgs, KeyArgs, NodeArgs, gc, key, node};
 
@@ -81,7 +82,7 @@ pub async fn run(args: DevArgs) -> Result<()> {
         keys.clone(),
         s3::S3Config { region: REGION.into(), etag_md5: !args.no_md5_etag, domains: args.domains, ..s3::S3Config::default() },
     );
-    let app = http::routes(cluster.engine().clone()).merge(admin::routes(cluster.clone(), keys.clone())).fallback_service(s3);
+    let app = http::routes(cluster.engine().clone()).merge(admin::routes(cluster.clone(), keys.clone())).fallback_service(s3).layer(middleware::from_fn(unread_body::settle));
 
     banner::print(address, keys.root(), &cluster, REGION, args.json)?;
     let (stop, stopped) = watch::channel(false);
