@@ -1,10 +1,12 @@
 //! One listener: our own routes first, everything else is S3.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
@@ -12,19 +14,54 @@ use axum::{Json, Router};
 use cyxcloud_sdk::core::engine::{ClusterHealth, Engine};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tower::{Service, ServiceExt};
 
 /// First path segments that are ours; no bucket may have such a name.
 pub const RESERVED: [&str; 6] = ["api", "health", "version", "metrics", "console", "s3"];
 /// Every name that begins with this is ours as well.
 pub const RESERVED_PREFIX: &str = "cyx-";
 
+/// Routes of our own, to which a fallback is still to be given.
+pub struct Routes(Router);
+
 /// Health and version of a gateway over `engine`.
-pub fn routes(engine: Arc<Engine>) -> Router {
-    Router::new()
+pub fn routes(engine: Arc<Engine>) -> Routes {
+    let routes = Router::new()
         .route("/health", get(|| async { "OK" }))
         .route("/health/cluster", get(cluster_health))
         .route("/version", get(version))
-        .with_state(engine)
+        .with_state(engine);
+    Routes(routes)
+}
+
+impl Routes {
+    /// With the routes of `other` too.
+    #[must_use]
+    pub fn merge(self, other: Router) -> Self {
+        Self(self.0.merge(other))
+    }
+
+    /// Everything that no route of ours answers goes to `s3`: other paths, other methods, and whatever is signed for S3, because
+    /// `/health` at the host of a bucket is an object.
+    pub fn fallback_service<S>(self, s3: S) -> Router
+    where
+        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        let to_s3 = move |request: Request| s3.clone().oneshot(request);
+        let signed_to_s3 = to_s3.clone();
+        let split = move |request: Request, next: Next| {
+            let to_s3 = signed_to_s3.clone();
+            async move { if is_signed(&request) { to_s3(request).await.into_response() } else { next.run(request).await } }
+        };
+        self.0.method_not_allowed_fallback(to_s3.clone()).fallback(to_s3).layer(middleware::from_fn(split))
+    }
+}
+
+/// Whether a request bears a signature of S3, right or wrong.
+fn is_signed(request: &Request) -> bool {
+    let header = request.headers().get(header::AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS"));
+    header || request.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="))
 }
 
 async fn version() -> Json<serde_json::Value> {
@@ -76,4 +113,38 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
         }
     });
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stop).await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use cyxcloud_sdk::Cluster;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_ours_is_s3s() {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = Cluster::open(directory.path()).await.unwrap();
+        let s3 = tower::service_fn(|_: Request| async { Ok::<_, Infallible>("S3".into_response()) });
+        let other = Router::new().route("/cyx-admin/gc", axum::routing::post(|| async { "gc" }));
+        let app = routes(cluster.engine().clone()).merge(other).fallback_service(s3);
+        let signature = ("authorization", "AWS4-HMAC-SHA256 Credential=x");
+        for (method, target, header, expected) in [
+            ("GET", "/health", ("x", "y"), "OK"),
+            ("GET", "/health", ("authorization", "Bearer x"), "OK"),
+            ("POST", "/cyx-admin/gc", ("x", "y"), "gc"),
+            ("PUT", "/health", ("x", "y"), "S3"),
+            ("DELETE", "/health/cluster", ("x", "y"), "S3"),
+            ("PUT", "/version", ("x", "y"), "S3"),
+            ("GET", "/cyx-admin/gc", ("x", "y"), "S3"),
+            ("GET", "/bucket/health", ("x", "y"), "S3"),
+            ("GET", "/health", signature, "S3"),
+            ("GET", "/health?X-Amz-Signature=x", ("x", "y"), "S3"),
+        ] {
+            let request = Request::builder().method(method).uri(target).header(header.0, header.1).body(Body::empty()).unwrap();
+            let body = to_bytes(app.clone().oneshot(request).await.unwrap().into_body(), 1 << 20).await.unwrap();
+            assert_eq!(body, expected, "{method} {target}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-"""boto3 clients and small helpers for the boto3_* topics."""
+"""boto3 clients and what is shared by the boto3_* topics."""
 
 import hashlib
 import threading

@@ -58,7 +58,7 @@ impl MemoryMeta {
 
 impl State {
     fn require_bucket(&self, id: BucketId) -> Result<()> {
-        if self.buckets.values().any(|b| b.id == id) { Ok(()) } else { Err(Error::not_found(format!("no {id:?}"))) }
+        if self.buckets.values().any(|b| b.id == id) { Ok(()) } else { Err(Error::not_found(format!("no bucket {id}"))) }
     }
 
     fn require_lease(&self, epoch: u64, now: Timestamp) -> Result<()> {
@@ -82,7 +82,7 @@ impl State {
     }
 
     fn upload(&self, id: UploadId) -> Result<&Upload> {
-        self.uploads.get(&id).ok_or_else(|| Error::not_found(format!("no {id:?}")))
+        self.uploads.get(&id).ok_or_else(|| Error::not_found(format!("no upload {id}")))
     }
 
     /// Every chunk must be brought along with its record or be referenced already.
@@ -91,7 +91,7 @@ impl State {
         let brought: BTreeSet<_> = records.iter().map(|r| r.id).collect();
         let known = |r: &ChunkRef| self.chunks.get(&r.id).is_some_and(|c| c.refs > 0 && c.record.size_bytes == r.size_bytes);
         match refs.iter().find(|r| !brought.contains(&r.id) && !known(r)) {
-            Some(missing) => Err(Error::invalid(format!("{:?} is neither brought along nor referenced", missing.id))),
+            Some(missing) => Err(Error::invalid(format!("chunk {} is neither brought along nor referenced", missing.id))),
             None => Ok(()),
         }
     }
@@ -156,15 +156,15 @@ fn check_records(refs: &[ChunkRef], records: &[ChunkRecord]) -> Result<()> {
     for record in records {
         record.check().map_err(|e| Error::invalid("a chunk record contradicts itself").with_source(e))?;
         if sizes.insert(record.id, record.size_bytes).is_some() {
-            return Err(Error::invalid(format!("two records of {:?}", record.id)));
+            return Err(Error::invalid(format!("two records of chunk {}", record.id)));
         }
     }
     if let Some(wrong) = refs.iter().find(|r| sizes.get(&r.id).is_some_and(|size| *size != r.size_bytes)) {
-        return Err(Error::invalid(format!("{:?} has another size in its record", wrong.id)));
+        return Err(Error::invalid(format!("chunk {} has another size in its record", wrong.id)));
     }
     let named: BTreeSet<_> = refs.iter().map(|r| r.id).collect();
     match records.iter().find(|r| !named.contains(&r.id)) {
-        Some(stray) => Err(Error::invalid(format!("record of {:?}, which is not named", stray.id))),
+        Some(stray) => Err(Error::invalid(format!("record of chunk {}, which is not named", stray.id))),
         None => Ok(()),
     }
 }
@@ -192,7 +192,7 @@ impl Meta for MemoryMeta {
         let mut state = self.state();
         state.require_bucket(bucket)?;
         if state.objects.keys().any(|(of, _)| *of == bucket) {
-            return Err(Error::not_empty(format!("{bucket:?} still holds objects")));
+            return Err(Error::not_empty(format!("bucket {bucket} still holds objects")));
         }
         let uploads: Vec<_> = state.uploads.values().filter(|u| u.bucket == bucket).map(|u| u.id).collect();
         for upload in uploads {
@@ -245,7 +245,7 @@ impl Meta for MemoryMeta {
     }
 
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object> {
-        self.state().object(bucket, key).cloned().ok_or_else(|| Error::not_found(format!("no object {key:?}")))
+        self.state().object(bucket, key).cloned().ok_or_else(|| Error::not_found(format!("no object {key}")))
     }
 
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, now: Timestamp) -> Result<bool> {
@@ -270,7 +270,7 @@ impl Meta for MemoryMeta {
     async fn copy_object(&self, copy: CopyObject) -> Result<Object> {
         let mut state = self.state();
         let Some(source) = state.object(copy.source_bucket, &copy.source_key) else {
-            return Err(Error::not_found(format!("no object {:?} to copy", copy.source_key)));
+            return Err(Error::not_found(format!("no object {} to copy", copy.source_key)));
         };
         if source.head.version != copy.source_version {
             return Err(Error::conflict("the object to copy was replaced"));
@@ -287,7 +287,7 @@ impl Meta for MemoryMeta {
         let mut state = self.state();
         state.require_bucket(upload.bucket)?;
         if state.uploads.contains_key(&upload.id) {
-            return Err(Error::already_exists(format!("{:?} exists", upload.id)));
+            return Err(Error::already_exists(format!("upload {} exists", upload.id)));
         }
         state.uploads.insert(upload.id, upload);
         Ok(())
@@ -397,7 +397,7 @@ impl Meta for MemoryMeta {
     }
 
     async fn access_key(&self, id: &str) -> Result<AccessKey> {
-        self.state().access_keys.get(id).cloned().ok_or_else(|| Error::not_found(format!("no access key {id:?}")))
+        self.state().access_keys.get(id).cloned().ok_or_else(|| Error::not_found(format!("no access key {id}")))
     }
 
     async fn list_access_keys(&self) -> Result<Vec<AccessKey>> {
@@ -407,7 +407,7 @@ impl Meta for MemoryMeta {
     async fn put_node(&self, node: NodeRecord) -> Result<()> {
         let mut state = self.state();
         if state.nodes.values().any(|n| n.name == node.name && n.id != node.id) {
-            return Err(Error::already_exists(format!("another node is called {:?}", node.name)));
+            return Err(Error::already_exists(format!("another node is called {}", node.name)));
         }
         state.nodes.insert(node.id, node);
         Ok(())

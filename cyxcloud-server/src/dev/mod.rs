@@ -82,7 +82,10 @@ pub async fn run(args: DevArgs) -> Result<()> {
         keys.clone(),
         s3::S3Config { region: REGION.into(), etag_md5: !args.no_md5_etag, domains: args.domains, ..s3::S3Config::default() },
     );
-    let app = http::routes(cluster.engine().clone()).merge(admin::routes(cluster.clone(), keys.clone())).fallback_service(s3).layer(middleware::from_fn(unread_body::settle));
+    let app = http::routes(cluster.engine().clone())
+        .merge(admin::routes(cluster.clone(), keys.clone()))
+        .fallback_service(s3)
+        .layer(middleware::from_fn(unread_body::settle));
 
     banner::print(address, keys.root(), &cluster, REGION, args.json)?;
     let (stop, stopped) = watch::channel(false);

@@ -10,7 +10,7 @@ use s3s::S3ErrorCode;
 use super::Keys;
 use super::chunked::{ChunkDecoder, Signing};
 use super::claim::Claim;
-use super::error::{S3Result, invalid, missing, not_implemented, with};
+use super::error::{S3Result, invalid, missing, not_implemented, usual, with};
 use super::payload::Proof;
 use super::query::Query;
 use super::sigv4::{Signed, Signer};
@@ -51,8 +51,7 @@ pub(super) async fn verify(request: &Inbound<'_>, keys: &Arc<dyn Keys>, region: 
     check_signed_headers(&claim, request.headers)?;
     let payload = payload_claim(&claim, request)?;
     let key = keys.lookup(&claim.access_key_id).await.map_err(missing(S3ErrorCode::InvalidAccessKeyId))?;
-    let key =
-        key.ok_or_else(|| with(S3ErrorCode::InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records."))?;
+    let key = key.ok_or_else(|| usual(S3ErrorCode::InvalidAccessKeyId))?;
     let signer = Signer::new(&key.secret, claim.scope.clone());
     let signed = Signed {
         method: request.method,

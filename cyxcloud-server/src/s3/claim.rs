@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use s3s::{S3Error, S3ErrorCode};
 
-use super::error::{S3Result, invalid, not_implemented, with};
+use super::error::{S3Result, invalid, with};
 use super::query::Query;
 use super::sigv4::Scope;
 
@@ -32,10 +32,14 @@ pub(super) struct Claim {
 impl Claim {
     /// Finds the claim of a request. Anonymous requests, other signature versions and two claims at once are errors.
     pub(super) fn find(headers: &HeaderMap, query: &Query) -> S3Result<Self> {
-        let header = headers.get(AUTHORIZATION);
+        let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+        let header = authorizations.next();
+        if authorizations.next().is_some() {
+            return Err(invalid("Only one Authorization header is allowed"));
+        }
         let presigned = query.has("X-Amz-Signature") || query.has("X-Amz-Algorithm");
         if query.has("AWSAccessKeyId") && query.has("Signature") {
-            return Err(old_signature());
+            return Err(unsupported_signature());
         }
         match (header, presigned) {
             (Some(_), true) => Err(invalid("Only one auth mechanism allowed; use the Authorization header or the X-Amz-Signature query")),
@@ -50,8 +54,7 @@ impl Claim {
             |what: &str| with(S3ErrorCode::AuthorizationHeaderMalformed, format!("The authorization header is malformed; {what}"));
         let fields = match value.split_once(char::is_whitespace) {
             Some((ALGORITHM, fields)) => fields,
-            Some(("AWS", _)) => return Err(old_signature()),
-            Some((scheme, _)) if scheme.starts_with("AWS4-") => return Err(not_implemented(&format!("The signing algorithm {scheme}"))),
+            Some((scheme, _)) if scheme == "AWS" || scheme.starts_with("AWS4-") => return Err(unsupported_signature()),
             _ => return Err(invalid("Unsupported Authorization Type")),
         };
         let field = |name: &str| {
@@ -79,7 +82,7 @@ impl Claim {
         let field = |name: &str| query.get(name).filter(|v| !v.is_empty()).ok_or_else(|| wrong(format!("{name} is missing")));
         match field("X-Amz-Algorithm")? {
             ALGORITHM => {}
-            other => return Err(not_implemented(&format!("The signing algorithm {other}"))),
+            other => return Err(wrong(format!("X-Amz-Algorithm only supports {ALGORITHM}, not {other}"))),
         }
         let (access_key_id, date, region, service) = credential(field("X-Amz-Credential")?)
             .ok_or_else(|| wrong("X-Amz-Credential is not key/date/region/service/aws4_request".into()))?;
@@ -109,7 +112,7 @@ impl Claim {
 /// A week.
 const MAX_EXPIRES_SECONDS: u64 = 7 * 24 * 3600;
 
-fn old_signature() -> S3Error {
+fn unsupported_signature() -> S3Error {
     let message = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
     with(S3ErrorCode::InvalidRequest, message)
 }
@@ -169,11 +172,16 @@ mod tests {
     fn what_is_not_sigv4_is_refused() {
         let of = |value| find(&[("authorization", value)], "").unwrap_err();
         assert_eq!(of("AWS key:signature"), "InvalidRequest");
-        assert_eq!(of("AWS4-ECDSA-P256-SHA256 Credential=x"), "NotImplemented");
+        assert_eq!(of("AWS4-ECDSA-P256-SHA256 Credential=x"), "InvalidRequest");
+        assert_eq!(of("AWS4-HMAC-SHA512 Credential=x"), "InvalidRequest");
         assert_eq!(of("Bearer x"), "InvalidArgument");
         assert_eq!(of("AWS4-HMAC-SHA256 Credential=A"), "AuthorizationHeaderMalformed");
         assert_eq!(find(&[], "AWSAccessKeyId=a&Signature=b&Expires=1").unwrap_err(), "InvalidRequest");
         assert_eq!(find(&[], "").unwrap_err(), "AccessDenied");
+        let mut two = HeaderMap::new();
+        two.append(AUTHORIZATION, "AWS4-HMAC-SHA256 x".parse().unwrap());
+        two.append(AUTHORIZATION, "AWS4-HMAC-SHA256 y".parse().unwrap());
+        assert_eq!(Claim::find(&two, &Query::default()).unwrap_err().code().as_str(), "InvalidArgument");
         assert_eq!(find(&[("authorization", "AWS4-HMAC-SHA256 x")], "X-Amz-Signature=a").unwrap_err(), "InvalidArgument");
     }
 

@@ -23,11 +23,25 @@ pub(super) struct Tag {
 }
 
 impl Tags {
+    /// The header of this name, however often it is there. What cannot be read matches nothing, but is not as if it were absent.
+    fn of(headers: &HeaderMap, name: &str) -> Option<Self> {
+        let mut all: Option<Self> = None;
+        for value in headers.get_all(name) {
+            let tags = Self::parse(&String::from_utf8_lossy(value.as_bytes()));
+            all = Some(match (all, tags) {
+                (None, tags) => tags,
+                (Some(Self::List(mut all)), Self::List(tags)) => {
+                    all.extend(tags);
+                    Self::List(all)
+                }
+                _ => Self::Any,
+            });
+        }
+        all
+    }
+
     /// Reads a header; tags without quotes are taken as they are, because many S3 clients send them so.
     fn parse(header: &str) -> Self {
-        if header.trim() == "*" {
-            return Self::Any;
-        }
         let mut tags = Vec::new();
         let mut rest = header.trim();
         while !rest.is_empty() {
@@ -37,6 +51,9 @@ impl Tags {
                 Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
                 None => text.split_once(',').map_or((text, ""), |(value, after)| (value.trim_end(), after)),
             };
+            if value == "*" && !weak && !text.starts_with('"') {
+                return Self::Any;
+            }
             tags.push(Tag { value: value.to_owned(), weak });
             rest = after.trim_start_matches([',', ' ', '\t']);
         }
@@ -77,8 +94,8 @@ impl ReadConditions {
     pub(super) fn from_headers(headers: &HeaderMap, prefix: &str) -> Self {
         let text = |name: &str| headers.get(format!("{prefix}{name}")).and_then(|v| v.to_str().ok());
         Self {
-            if_match: text("if-match").map(Tags::parse),
-            if_none_match: text("if-none-match").map(Tags::parse),
+            if_match: Tags::of(headers, &format!("{prefix}if-match")),
+            if_none_match: Tags::of(headers, &format!("{prefix}if-none-match")),
             modified_since: text("if-modified-since").and_then(http_date_seconds),
             unmodified_since: text("if-unmodified-since").and_then(http_date_seconds),
         }
@@ -119,7 +136,7 @@ pub(super) fn if_range_holds(headers: &HeaderMap, etag: &str, modified: Timestam
 
 /// What a write demands of the object that is there; None when it demands opposite things.
 pub(super) fn write_precondition(headers: &HeaderMap) -> Option<Precondition> {
-    let tags = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(Tags::parse);
+    let tags = |name| Tags::of(headers, name);
     let values = |tags: Vec<Tag>, weak_too: bool| tags.into_iter().filter(|t| weak_too || !t.weak).map(|t| t.value).collect();
     match (tags("if-match"), tags("if-none-match")) {
         (None, None) => Some(Precondition::None),
@@ -189,6 +206,11 @@ mod tests {
         assert_eq!(of(&[("if-match", "\"a\",W/\"b\",c")]), Some(Precondition::EtagIs(vec!["a".into(), "c".into()])));
         assert_eq!(of(&[("if-none-match", "W/\"b\"")]), Some(Precondition::EtagIsNot(vec!["b".into()])));
         assert_eq!(of(&[("if-match", "*"), ("if-none-match", "*")]), None);
+        assert_eq!(of(&[("if-match", "\"*\"")]), Some(Precondition::EtagIs(vec!["*".into()])));
+        assert_eq!(of(&[("if-match", "é")]), Some(Precondition::EtagIs(vec!["é".into()])));
+        let mut twice = headers(&[("if-none-match", "\"x\"")]);
+        twice.append("if-none-match", "*".parse().unwrap());
+        assert_eq!(write_precondition(&twice), Some(Precondition::Absent));
     }
 
     #[test]

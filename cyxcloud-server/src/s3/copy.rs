@@ -3,9 +3,12 @@
 use cyxcloud_sdk::core::ErrorKind;
 use cyxcloud_sdk::core::id::{BucketId, ObjectKey, VersionId};
 use cyxcloud_sdk::core::port::{self, Metadata, NewVersion, Object};
+use futures::StreamExt;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Response};
 
+use super::checksum::{Algorithm, Hasher};
+use super::combine::Kind;
 use super::conditions::{ReadConditions, Verdict};
 use super::error::{S3Result, invalid, missing, not_implemented, with};
 use super::front::Caller;
@@ -16,6 +19,8 @@ use super::{etag, stored};
 
 /// How often a copy follows a source that changes under it.
 const ATTEMPTS: usize = 5;
+/// Largest object that is read for a checksum: as much as AWS copies at once.
+const MAX_HASHED_BYTES: u64 = 5 << 30;
 
 impl Gateway {
     /// CopyObject
@@ -31,7 +36,8 @@ impl Gateway {
             let message = "This copy request is illegal because it is trying to copy an object to itself without changing its metadata.";
             return Err(with(S3ErrorCode::InvalidRequest, message));
         }
-        let object = self.copy(&caller, (source_bucket, source_key), (bucket.id, key), replaced).await?;
+        let algorithm = wanted_algorithm(&caller)?;
+        let object = self.copy(&caller, (source_bucket, source_key), (bucket.id, key), replaced, algorithm).await?;
         let mut result = CopyObjectResult {
             e_tag: Some(etag::answer(&object.head.etag)),
             last_modified: Some(timestamp(object.head.modified)),
@@ -49,6 +55,7 @@ impl Gateway {
         source: (BucketId, ObjectKey),
         target: (BucketId, ObjectKey),
         replaced: Option<Metadata>,
+        algorithm: Option<Algorithm>,
     ) -> S3Result<Object> {
         let precondition = precondition(caller)?;
         for attempt in 1.. {
@@ -57,6 +64,10 @@ impl Gateway {
             if let Some(replaced) = &replaced {
                 // Checksums and part sizes belong to the bytes, not to the request.
                 metadata = Metadata { system: metadata.system, ..replaced.clone() };
+            }
+            if let Some(algorithm) = algorithm.filter(|a| !stored::sums(&metadata.system).contains_key(a)) {
+                let sum = self.checksum(&from, algorithm).await?;
+                stored::replace_sums(&mut metadata.system, &[(algorithm, sum)].into_iter().collect(), Kind::FullObject);
             }
             let object = NewVersion {
                 bucket: target.0,
@@ -76,6 +87,22 @@ impl Gateway {
             }
         }
         Err(with(S3ErrorCode::OperationAborted, "The source kept changing"))
+    }
+
+    /// The checksum of an object's bytes, which are read for it.
+    async fn checksum(&self, object: &Object, algorithm: Algorithm) -> S3Result<String> {
+        let size_bytes = object.head.size_bytes;
+        if size_bytes > MAX_HASHED_BYTES {
+            let message = format!("The specified copy source is larger than {MAX_HASHED_BYTES} bytes, too large for another checksum");
+            return Err(with(S3ErrorCode::InvalidRequest, message));
+        }
+        let unreadable = missing(S3ErrorCode::ServiceUnavailable);
+        let mut bytes = self.engine.read(&object.manifest, 0..size_bytes).await.map_err(&unreadable)?;
+        let mut hasher = Hasher::new(algorithm);
+        while let Some(piece) = bytes.next().await {
+            hasher.update(&piece.map_err(&unreadable)?);
+        }
+        Ok(hasher.finish())
     }
 
     /// Bucket and key of a copy's source, if the caller owns it.
@@ -104,4 +131,11 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The checksum that the copy is to have; None leaves it that of the source.
+pub(super) fn wanted_algorithm(caller: &Caller) -> S3Result<Option<Algorithm>> {
+    let Some(name) = caller.headers.get("x-amz-checksum-algorithm") else { return Ok(None) };
+    let known = name.to_str().ok().and_then(Algorithm::parse);
+    known.map(Some).ok_or_else(|| with(S3ErrorCode::InvalidRequest, "Checksum algorithm provided is unsupported."))
 }

@@ -87,14 +87,40 @@ pub(super) fn from_engine(error: &Error, missing: &S3ErrorCode) -> S3Error {
     let message = error.to_string();
     match error.kind() {
         ErrorKind::Invalid => invalid(message),
-        ErrorKind::NotFound => with(missing.clone(), message),
-        ErrorKind::AlreadyExists => with(S3ErrorCode::BucketAlreadyExists, message),
-        ErrorKind::NotEmpty => with(S3ErrorCode::BucketNotEmpty, message),
+        ErrorKind::NotFound => with(missing.clone(), usual_message(missing).unwrap_or(&message)),
+        ErrorKind::AlreadyExists => usual(S3ErrorCode::BucketAlreadyExists),
+        ErrorKind::NotEmpty => usual(S3ErrorCode::BucketNotEmpty),
         ErrorKind::Precondition => with(S3ErrorCode::PreconditionFailed, "At least one of the preconditions you specified did not hold."),
         ErrorKind::Conflict => with(S3ErrorCode::OperationAborted, message),
         ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Corrupt => with(S3ErrorCode::ServiceUnavailable, message),
         ErrorKind::Body => from_body(error, message),
         _ => internal(error),
+    }
+}
+
+/// What AWS says; people search for it.
+fn usual_message(code: &S3ErrorCode) -> Option<&'static str> {
+    Some(match *code {
+        S3ErrorCode::NoSuchKey => "The specified key does not exist.",
+        S3ErrorCode::NoSuchBucket => "The specified bucket does not exist",
+        S3ErrorCode::NoSuchUpload => {
+            "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
+        }
+        S3ErrorCode::BucketAlreadyExists => {
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a \
+             different name and try again."
+        }
+        S3ErrorCode::BucketNotEmpty => "The bucket you tried to delete is not empty",
+        S3ErrorCode::InvalidAccessKeyId => "The AWS Access Key Id you provided does not exist in our records.",
+        _ => return None,
+    })
+}
+
+/// An error with the message AWS gives it.
+pub(super) fn usual(code: S3ErrorCode) -> S3Error {
+    match usual_message(&code) {
+        Some(message) => with(code, message),
+        None => S3Error::new(code),
     }
 }
 

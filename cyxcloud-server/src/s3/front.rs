@@ -15,9 +15,10 @@ use super::auth::{self, Inbound, Verified};
 use super::error::{S3Result, custom, internal, invalid, not_implemented, with};
 use super::gateway::Gateway;
 use super::hashing::Expected;
+use super::linger::linger;
 use super::payload::{Payload, Trailers};
 use super::query::Query;
-use super::{Keys, S3Config, address, response, unsupported};
+use super::{Keys, S3Config, address, cdata, references, response, unsupported};
 
 /// Largest body that is read into memory: the XML of a request. 1000 keys of 1024 bytes, each byte escaped, need about 5 MiB.
 const MAX_DOCUMENT_BYTES: u64 = 8 << 20;
@@ -86,10 +87,15 @@ impl Front {
 
     async fn serve(&self, request: Request) -> S3Result<http::Response<Body>> {
         let (mut parts, body) = request.into_parts();
+        let body = linger(&parts.headers, body);
         auth::insert_host(&mut parts.headers, parts.uri.authority())?;
         let query = Query::parse(parts.uri.query().unwrap_or("")).ok_or_else(not_utf8)?;
+        // The protocol library takes a name that is repeated for one that is absent: a part for an object, a sub-resource for the bucket.
+        if let Some(name) = query.repeated() {
+            return Err(invalid(format!("The query parameter {name} is given more than once")));
+        }
         let host = parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok());
-        let path = address::path_style(host, parts.uri.path(), &self.config.domains);
+        let path = address::path_style(host, parts.uri.path(), &self.config.domains)?;
         let (_, key) = address::split(&path);
         if unsupported::is_form_upload(&parts.method, key, &parts.headers) {
             return Err(not_implemented("Uploading with an HTML form"));
@@ -97,7 +103,7 @@ impl Front {
         let inbound = Inbound { method: &parts.method, path: parts.uri.path(), query: &query, headers: &parts.headers };
         let verified = auth::verify(&inbound, &self.keys, &self.config.region, self.engine.now()).await?;
         let query = hoist_query(query, &mut parts.headers)?;
-        unsupported::check(&parts.method, key, &query, &parts.headers)?;
+        unsupported::check(&parts.method, &query, &parts.headers)?;
 
         let trailers = Trailers::default();
         let streamed = parts.method == Method::PUT && !key.is_empty();
@@ -200,6 +206,7 @@ async fn document_body(
             "The body has control characters, which XML does not allow; delete such keys one by one",
         ));
     }
+    let bytes = references::expand(cdata::expand(bytes)?);
     let length = bytes.len() as u64;
     Ok((Body::from(bytes), length))
 }

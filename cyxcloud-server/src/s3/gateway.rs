@@ -102,7 +102,6 @@ operations! {
     delete_object(DeleteObjectInput) -> DeleteObjectOutput;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
     copy_object(CopyObjectInput) -> CopyObjectOutput;
-    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput;
     list_objects(ListObjectsInput) -> ListObjectsOutput;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
     list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput;

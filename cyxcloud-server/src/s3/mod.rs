@@ -1,7 +1,7 @@
 //! S3 over the engine.
 //!
-//! A request passes, in this order: [`front`] (request id, address, signature, body), the protocol library `s3s` (routing, XML) and
-//! [`gateway`] (what each operation does). The signature is verified here and not in `s3s`, because there one path feeds both the
+//! A request passes, in this order: `front` (request id, address, signature, body), the protocol library `s3s` (routing, XML) and
+//! `gateway` (what each operation does). The signature is verified here and not in `s3s`, because there one path feeds both the
 //! signature and the parsing, so that a prefix can be stripped only after verification and then keys lose the prefix's length of their
 //! 1024 bytes; because regions, unsigned headers and the age of presigned URLs are not checked there; and because a chunk of an
 //! aws-chunked body is held in memory there until its signature is known. Nothing outside this module names a type of `s3s`.
@@ -9,6 +9,7 @@
 mod address;
 mod auth;
 mod buckets;
+mod cdata;
 mod checksum;
 mod chunked;
 mod claim;
@@ -23,6 +24,7 @@ mod front;
 mod gateway;
 mod get;
 mod hashing;
+mod linger;
 mod listing;
 mod multipart;
 mod parts;
@@ -30,10 +32,10 @@ mod payload;
 mod put;
 mod query;
 mod range;
+mod references;
 mod response;
 mod sigv4;
 mod stored;
-mod tagging;
 #[cfg(test)]
 mod tests;
 mod unsupported;

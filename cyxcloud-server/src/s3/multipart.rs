@@ -8,7 +8,8 @@ use s3s::{S3Error, S3ErrorCode, S3Response};
 
 use super::checksum::Algorithm;
 use super::combine::Kind;
-use super::error::{S3Result, invalid, missing, with};
+use super::copy::wanted_algorithm;
+use super::error::{S3Result, invalid, missing, usual, with};
 use super::front::Caller;
 use super::gateway::Gateway;
 use super::listing::{Names, page_size};
@@ -186,14 +187,12 @@ fn group<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
 /// The checksum that a new upload asks for.
 fn wanted_checksum(caller: &Caller) -> S3Result<Option<(Algorithm, Kind)>> {
     let text = |name: &str| caller.headers.get(name).map(|v| v.to_str().unwrap_or("?"));
-    let Some(name) = text("x-amz-checksum-algorithm") else {
+    let Some(algorithm) = wanted_algorithm(caller)? else {
         return match text("x-amz-checksum-type") {
             None => Ok(None),
             Some(_) => Err(with(S3ErrorCode::InvalidRequest, "x-amz-checksum-type needs x-amz-checksum-algorithm")),
         };
     };
-    let algorithm =
-        Algorithm::parse(name).ok_or_else(|| with(S3ErrorCode::InvalidRequest, "Checksum algorithm provided is unsupported."))?;
     let kind = match text("x-amz-checksum-type") {
         None => Kind::default_of(algorithm),
         Some(name) => {
@@ -208,7 +207,7 @@ fn wanted_checksum(caller: &Caller) -> S3Result<Option<(Algorithm, Kind)>> {
 }
 
 pub(super) fn no_such_upload() -> S3Error {
-    with(S3ErrorCode::NoSuchUpload, "The specified upload does not exist. It may have been aborted or completed.")
+    usual(S3ErrorCode::NoSuchUpload)
 }
 
 fn initiator(caller: &Caller) -> Initiator {

@@ -1,5 +1,7 @@
 //! Query strings: decoded once, encoded once, so that what was signed is what is carried out.
 
+use std::collections::HashSet;
+
 /// A decoded query in its order. Pairs without `=` have an empty value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query(pub(super) Vec<(String, String)>);
@@ -22,6 +24,12 @@ impl Query {
     /// Whether `name` is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
+    }
+
+    /// The first name that is there more than once.
+    pub(super) fn repeated(&self) -> Option<&str> {
+        let mut seen = HashSet::new();
+        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !seen.insert(*name))
     }
 
     /// The form that goes into a URI.
@@ -80,6 +88,12 @@ pub(super) fn decode(text: &str, plus_is_space: bool) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
+/// Percent-decodes a path; None when an escape is malformed or the bytes are not UTF-8.
+pub(super) fn decode_path(path: &str) -> Option<String> {
+    let whole = |escape: &str| escape.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if path.split('%').skip(1).all(whole) { decode(path, false) } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +107,10 @@ mod tests {
         assert_eq!(encode("a b/+", false), "a%20b/%2B");
         assert_eq!(decode("%zz%4", false).unwrap(), "%zz%4");
         assert!(decode("%ff", false).is_none());
+        assert_eq!(decode_path("/a+%2B%25").unwrap(), "/a++%");
+        for bad in ["/%", "/%4", "/%zz", "/%%41", "/%+1", "/%ff"] {
+            assert_eq!(decode_path(bad), None, "{bad}");
+        }
     }
 
     #[test]
@@ -100,6 +118,7 @@ mod tests {
         let query = Query::parse("uploads&prefix=a%20b+c&X-Amz-Signature=x&list-type=2").unwrap();
         assert!(query.has("uploads") && query.get("uploads") == Some(""));
         assert_eq!(query.get("prefix"), Some("a b c"));
+        assert_eq!((query.repeated(), Query::parse("a=1&b&%61").unwrap().repeated()), (None, Some("a")));
         assert_eq!(query.canonical(), "list-type=2&prefix=a%20b%20c&uploads=");
         assert_eq!(Query::parse(&query.encode()).unwrap(), query);
     }

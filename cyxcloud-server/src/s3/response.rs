@@ -68,13 +68,23 @@ pub(super) fn finish(answer: http::Response<Body>, id: &str, path: &str, region:
             parts.headers.remove(CONTENT_LENGTH);
             axum::body::Body::empty()
         }
-        Some(document) if failed => error_document(&document, id, path, region).into(),
+        Some(document) if failed => keep_returns(error_document(&document, id, path, region)).into(),
+        // Only documents made here are in memory; objects are streams.
+        Some(document) => keep_returns(document).into(),
         _ => axum::body::Body::new(body),
     };
     if parts.status.is_server_error() && parts.status != StatusCode::NOT_IMPLEMENTED {
         tracing::warn!(%id, %path, status = parts.status.as_u16(), "s3 request failed");
     }
     Response::from_parts(parts, body)
+}
+
+/// Writes carriage returns in the text of an XML document as references: as they are, parsers read them as newlines (XML 1.0, 2.11).
+fn keep_returns(document: Bytes) -> Bytes {
+    if !document.contains(&b'\r') {
+        return document;
+    }
+    String::from_utf8_lossy(&document).replace('\r', "&#13;").into()
 }
 
 /// Adds to the XML what the protocol library leaves out: message, resource, request id, and the region clients ask for.

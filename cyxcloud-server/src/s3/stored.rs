@@ -78,6 +78,12 @@ pub(super) fn put_sums(system: &mut BTreeMap<String, String>, sums: &Sums, kind:
     }
 }
 
+/// Stores `sums` in place of all others.
+pub(super) fn replace_sums(system: &mut BTreeMap<String, String>, sums: &Sums, kind: Kind) {
+    Algorithm::ALL.into_iter().for_each(|algorithm| drop(system.remove(sum_key(algorithm))));
+    put_sums(system, sums, kind);
+}
+
 /// The stored checksums.
 pub(super) fn sums(system: &BTreeMap<String, String>) -> Sums {
     Algorithm::ALL.into_iter().filter_map(|a| Some((a, system.get(sum_key(a))?.clone()))).collect()

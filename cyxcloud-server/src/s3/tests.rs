@@ -15,6 +15,9 @@ use super::query::Query;
 use super::sigv4::{Scope, Signed, Signer};
 use super::{KeyPair, Keys, S3Config, Service, service};
 
+mod hostile;
+mod presigned;
+
 struct TwoKeys;
 
 #[async_trait]
@@ -61,11 +64,8 @@ impl Client {
         body: &[u8],
     ) -> (u16, HeaderMap, Bytes) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let seconds = (self.cluster.engine().now().0 / 1000) as i64;
-        let now = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap();
-        let date = format!("{:04}{:02}{:02}", now.year(), u8::from(now.month()), now.day());
-        let timestamp = format!("{date}T{:02}{:02}{:02}Z", now.hour(), now.minute(), now.second());
-        let scope = Scope { timestamp: timestamp.clone(), date: date.clone(), region: "us-east-1".into() };
+        let scope = self.scope();
+        let Scope { timestamp, date, .. } = scope.clone();
         let signer = Signer::new(self.secret, scope);
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let mut map = HeaderMap::new();
@@ -87,6 +87,15 @@ impl Client {
         let mut request = Request::builder().method(method).uri(target).body(Body::from(body.to_vec())).unwrap();
         *request.headers_mut() = map;
         answer(self.service.clone().call(request).await.unwrap()).await
+    }
+
+    /// The scope of a signature made now.
+    fn scope(&self) -> Scope {
+        let seconds = (self.cluster.engine().now().0 / 1000) as i64;
+        let now = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+        let date = format!("{:04}{:02}{:02}", now.year(), u8::from(now.month()), now.day());
+        let timestamp = format!("{date}T{:02}{:02}{:02}Z", now.hour(), now.minute(), now.second());
+        Scope { timestamp, date, region: "us-east-1".into() }
     }
 
     async fn status(&self, method: &str, target: &str, body: &[u8]) -> String {

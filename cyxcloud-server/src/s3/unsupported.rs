@@ -49,6 +49,15 @@ const SUBRESOURCES: [&str; 38] = [
     "soft-delete",
 ];
 
+/// Sub-resources that are served, and the methods they have.
+const METHODS: [(&str, &[Method]); 5] = [
+    ("delete", &[Method::POST]),
+    ("location", &[Method::GET]),
+    ("uploadId", &[Method::GET, Method::PUT, Method::POST, Method::DELETE]),
+    ("uploads", &[Method::GET, Method::POST]),
+    ("versions", &[Method::GET]),
+];
+
 /// Headers that ask for features that are not served.
 const HEADERS: [&str; 13] = [
     "x-amz-server-side-encryption",
@@ -70,12 +79,11 @@ const HEADERS: [&str; 13] = [
 const OWNER_ONLY_ACLS: [&str; 3] = ["private", "bucket-owner-full-control", "bucket-owner-read"];
 
 /// Refuses a request for something that is not there.
-pub(super) fn check(method: &Method, key: &str, query: &Query, headers: &HeaderMap) -> S3Result<()> {
-    // An object's tags can be asked for: tools do before they copy. There are none.
-    let tags = *method == Method::GET && !key.is_empty();
-    if let Some(name) = SUBRESOURCES.into_iter().find(|name| query.has(name) && !(tags && *name == "tagging")) {
+pub(super) fn check(method: &Method, query: &Query, headers: &HeaderMap) -> S3Result<()> {
+    if let Some(name) = SUBRESOURCES.into_iter().find(|name| query.has(name)) {
         return Err(not_implemented(&format!("The sub-resource ?{name}")));
     }
+    check_method(method, query)?;
     if query.has("versioning") && method != Method::GET {
         return Err(not_implemented("Changing the versioning of a bucket"));
     }
@@ -101,6 +109,15 @@ pub(super) fn check(method: &Method, key: &str, query: &Query, headers: &HeaderM
     Ok(())
 }
 
+/// Refuses the methods that a sub-resource does not have, which the protocol library would carry out on the bucket or object itself.
+fn check_method(method: &Method, query: &Query) -> S3Result<()> {
+    let wrong = METHODS.iter().find(|(name, methods)| query.has(name) && !methods.contains(method));
+    wrong.map_or(Ok(()), |(name, _)| {
+        let message = format!("The specified method is not allowed against this resource: {method} ?{name}");
+        Err(with(S3ErrorCode::MethodNotAllowed, message))
+    })
+}
+
 /// A browser's form upload: its signature is in the body, which is therefore not even read.
 pub(super) fn is_form_upload(method: &Method, key: &str, headers: &HeaderMap) -> bool {
     let form = |v: &http::HeaderValue| v.as_bytes().to_ascii_lowercase().starts_with(b"multipart/form-data");
@@ -113,14 +130,16 @@ mod tests {
 
     fn code(method: Method, query: &str, headers: &[(&'static str, &str)]) -> String {
         let headers = headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
-        check(&method, "key", &Query::parse(query).unwrap(), &headers).err().map(|e| e.code().as_str().to_owned()).unwrap_or_default()
+        check(&method, &Query::parse(query).unwrap(), &headers).err().map(|e| e.code().as_str().to_owned()).unwrap_or_default()
     }
 
     #[test]
     fn what_is_missing_is_said() {
         assert_eq!(code(Method::PUT, "x-id=PutObject", &[("x-amz-acl", "private"), ("x-amz-storage-class", "STANDARD")]), "");
         assert_eq!(code(Method::GET, "versioning", &[]), "");
-        assert_eq!(code(Method::GET, "tagging", &[]), "");
+        assert_eq!(code(Method::GET, "tagging", &[]), "NotImplemented");
+        assert_eq!(code(Method::DELETE, "location", &[]), "MethodNotAllowed");
+        assert_eq!(code(Method::POST, "uploads", &[]), "");
         assert_eq!(code(Method::PUT, "tagging", &[]), "NotImplemented");
         assert_eq!(code(Method::PUT, "versioning", &[]), "NotImplemented");
         assert_eq!(code(Method::PUT, "abac", &[]), "NotImplemented");

@@ -31,13 +31,13 @@ pub(super) fn by_owner(c: &Connection, owner: AccountId) -> Outcome<Vec<Bucket>>
 }
 
 pub(super) fn require(c: &Connection, id: BucketId) -> Outcome<()> {
-    first(c, sql::BUCKET_EXISTS, [id.0], |_| Ok(()))?.ok_or_else(|| Error::not_found(format!("no {id:?}")).into())
+    first(c, sql::BUCKET_EXISTS, [id.0], |_| Ok(()))?.ok_or_else(|| Error::not_found(format!("no bucket {id}")).into())
 }
 
 pub(super) fn delete(c: &Connection, id: BucketId, now: Timestamp) -> Outcome<()> {
     require(c, id)?;
     if first(c, sql::BUCKET_IS_USED, [id.0], |_| Ok(()))?.is_some() {
-        return Err(Error::not_empty(format!("{id:?} still holds objects")).into());
+        return Err(Error::not_empty(format!("bucket {id} still holds objects")).into());
     }
     for upload in all(c, sql::BUCKET_UPLOADS, [id.0], |row| Ok(UploadId(row.get(0)?)))? {
         multipart::abort(c, upload, now)?;

@@ -31,7 +31,7 @@ fn index(records: &[ChunkRecord]) -> Outcome<BTreeMap<ChunkId, &ChunkRecord>> {
     for record in records {
         record.check().map_err(|e| Error::invalid("a chunk record contradicts itself").with_source(e))?;
         if brought.insert(record.id, record).is_some() {
-            return Err(Error::invalid(format!("two records of {:?}", record.id)).into());
+            return Err(Error::invalid(format!("two records of chunk {}", record.id)).into());
         }
     }
     Ok(brought)
@@ -44,7 +44,7 @@ pub(super) fn count(c: &Connection, refs: &[ChunkRef], records: &[ChunkRecord]) 
     for ((id, size), times) in tally(refs) {
         let (sql, stored) = match brought.remove(&id) {
             Some(record) if record.size_bytes != size => {
-                return Err(Error::invalid(format!("{id:?} has another size in its record")).into());
+                return Err(Error::invalid(format!("chunk {id} has another size in its record")).into());
             }
             Some(record) => (sql::PUT_CHUNK, Some(record.encode())),
             None => (sql::COUNT_CHUNK, None),
@@ -54,11 +54,11 @@ pub(super) fn count(c: &Connection, refs: &[ChunkRef], records: &[ChunkRecord]) 
             None => execute(c, sql, params![id.0, times, size])?,
         };
         if changed == 0 {
-            return Err(Error::invalid(format!("{id:?} is neither brought along nor referenced")).into());
+            return Err(Error::invalid(format!("chunk {id} is neither brought along nor referenced")).into());
         }
     }
     match brought.keys().next() {
-        Some(stray) => Err(Error::invalid(format!("record of {stray:?}, which is not named")).into()),
+        Some(stray) => Err(Error::invalid(format!("record of chunk {stray}, which is not named")).into()),
         None => Ok(()),
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn count(c: &Connection, refs: &[ChunkRef], records: &[ChunkRecord]) 
 pub(super) fn release(c: &Connection, refs: &[ChunkRef], now: Timestamp) -> Outcome<()> {
     for ((id, _), times) in tally(refs) {
         if execute(c, sql::RELEASE_CHUNK, params![id.0, times, int(now.0)])? == 0 {
-            return Err(Error::corrupt(format!("the metadata file has lost {id:?}, which is named")).into());
+            return Err(Error::corrupt(format!("the metadata file has lost chunk {id}, which is named")).into());
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ fn read_access_key(row: &Row<'_>) -> Outcome<AccessKey> {
 }
 
 pub(super) fn access_key(c: &Connection, id: &str) -> Outcome<AccessKey> {
-    first(c, sql::ACCESS_KEY, [id], read_access_key)?.ok_or_else(|| Error::not_found(format!("no access key {id:?}")).into())
+    first(c, sql::ACCESS_KEY, [id], read_access_key)?.ok_or_else(|| Error::not_found(format!("no access key {id}")).into())
 }
 
 pub(super) fn list_access_keys(c: &Connection) -> Outcome<Vec<AccessKey>> {
@@ -37,7 +37,7 @@ pub(super) fn list_access_keys(c: &Connection) -> Outcome<Vec<AccessKey>> {
 
 pub(super) fn put_node(c: &Connection, node: &NodeRecord) -> Outcome<()> {
     if first(c, sql::NODE_NAME_TAKEN, params![node.name, node.id.0], |_| Ok(()))?.is_some() {
-        return Err(Error::already_exists(format!("another node is called {:?}", node.name)).into());
+        return Err(Error::already_exists(format!("another node is called {}", node.name)).into());
     }
     execute(c, sql::PUT_NODE, params![node.id.0, node.name, encode(NODE_VERSION, node)])?;
     Ok(())

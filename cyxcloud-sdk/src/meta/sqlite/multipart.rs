@@ -20,7 +20,7 @@ pub(super) fn create(c: &Connection, upload: &Upload) -> Outcome<()> {
     let key = upload.key.as_str().as_bytes();
     let row = params![upload.id.0, upload.bucket.0, key, int(upload.created.0), encode_metadata(&upload.metadata)];
     if execute(c, sql::INSERT_UPLOAD, row)? == 0 {
-        return Err(Error::already_exists(format!("{:?} exists", upload.id)).into());
+        return Err(Error::already_exists(format!("upload {} exists", upload.id)).into());
     }
     Ok(())
 }
@@ -36,7 +36,7 @@ fn upload(row: &Row<'_>) -> Outcome<Upload> {
 }
 
 pub(super) fn get(c: &Connection, id: UploadId) -> Outcome<Upload> {
-    first(c, sql::UPLOAD, [id.0], upload)?.ok_or_else(|| Error::not_found(format!("no {id:?}")).into())
+    first(c, sql::UPLOAD, [id.0], upload)?.ok_or_else(|| Error::not_found(format!("no upload {id}")).into())
 }
 
 pub(super) fn list(c: &Connection, bucket: BucketId, prefix: &str, after: Option<(String, UploadId)>, max: usize) -> Outcome<Vec<Upload>> {

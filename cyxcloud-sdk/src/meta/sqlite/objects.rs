@@ -89,7 +89,7 @@ pub(super) fn commit(c: &Connection, commit: CommitObject) -> Outcome<Object> {
 pub(super) fn get(c: &Connection, bucket: BucketId, key: ObjectKey) -> Outcome<Object> {
     let read = |row: &Row<'_>| Ok(Object { head: head(row)?, manifest: read_manifest(row, 6)? });
     let found = first(c, sql::OBJECT, params![bucket.0, key.as_str().as_bytes()], read)?;
-    found.ok_or_else(|| Error::not_found(format!("no object {key:?}")).into())
+    found.ok_or_else(|| Error::not_found(format!("no object {key}")).into())
 }
 
 pub(super) fn delete(c: &Connection, bucket: BucketId, key: &ObjectKey, condition: &Precondition, now: Timestamp) -> Outcome<bool> {

@@ -48,7 +48,9 @@ impl Readers {
         let job = tokio::spawn(async move {
             let permit = permits.acquire_owned().await;
             let permit = permit.map_err(|e| Error::internal("the readers of metadata are closed").with_source(e))?;
-            tokio::task::spawn_blocking(move || work(permit)).await.map_err(|e| Error::internal("a read of metadata was cut short").with_source(e))?
+            tokio::task::spawn_blocking(move || work(permit))
+                .await
+                .map_err(|e| Error::internal("a read of metadata was cut short").with_source(e))?
         });
         job.await.map_err(|e| Error::internal("a read of metadata was cut short").with_source(e))?
     }
