@@ -53,13 +53,21 @@ impl Policy {
     /// Largest `node_tolerance`: beyond it the proof that a placement holds would no longer be exhaustive.
     pub const MAX_NODE_TOLERANCE: u8 = 4;
 
+    /// Whether chunks may have this size, as a cluster's default or for one upload.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] with the bounds.
+    pub fn check_chunk_size(chunk_size_bytes: u32) -> Result<()> {
+        if (1024..=Self::MAX_CHUNK_BYTES).contains(&chunk_size_bytes) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("chunk_size_bytes must be 1024 to {}, not {chunk_size_bytes}", Self::MAX_CHUNK_BYTES)))
+    }
+
     /// Checks every field against the others. The message of the error names the field and the bound.
     pub fn validate(&self) -> Result<()> {
         let require = |holds: bool, message: String| if holds { Ok(()) } else { Err(Error::invalid(message)) };
-        require(
-            (1024..=Self::MAX_CHUNK_BYTES).contains(&self.chunk_size_bytes),
-            format!("chunk_size_bytes must be 1024 to {}, not {}", Self::MAX_CHUNK_BYTES, self.chunk_size_bytes),
-        )?;
+        Self::check_chunk_size(self.chunk_size_bytes)?;
         require(
             self.inline_max_bytes <= Self::MAX_INLINE_BYTES && self.inline_max_bytes <= self.chunk_size_bytes,
             format!("inline_max_bytes must be at most {} and chunk_size_bytes, not {}", Self::MAX_INLINE_BYTES, self.inline_max_bytes),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use cyxcloud_core::engine::{ByteStream, ListQuery, StageKind};
+use cyxcloud_core::engine::{ByteStream, ListQuery, StageKind, StageOptions};
 use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
 use cyxcloud_core::port::{self, Metadata, NewVersion, Object, ObjectHead, Precondition, ScanStart};
 use cyxcloud_core::{Error, ErrorKind, Result};
@@ -21,6 +21,8 @@ pub struct PutOptions {
     pub metadata: Metadata,
     /// What must hold for the object that is there.
     pub precondition: Precondition,
+    /// Size of a full chunk of this object, 1 KiB to 64 MiB, instead of the policy's.
+    pub chunk_size_bytes: Option<u32>,
 }
 
 /// A bucket of an open [`Cluster`].
@@ -66,7 +68,7 @@ impl Bucket {
     {
         let engine = self.cluster.engine();
         let key = ObjectKey::new(key)?;
-        let staged = engine.stage(body, StageKind::Object).await?;
+        let staged = engine.stage(body, StageOptions { kind: StageKind::Object, chunk_size_bytes: options.chunk_size_bytes }).await?;
         let version = VersionId(engine.new_id());
         let object = NewVersion {
             bucket: self.id(),

@@ -19,9 +19,9 @@ fn options(capacity_bytes: u64) -> FilesOptions {
     FilesOptions { capacity_bytes, reserve_bytes: 0 }
 }
 
-/// A fresh store; its directory is removed by the system's temporary-file policy, not while the store may use it.
+/// A fresh store in the target directory, where it stays: the suite keeps no hold on it.
 fn fresh(capacity_bytes: u64) -> Arc<dyn Store> {
-    let root = tempfile::tempdir().unwrap().keep().join("store");
+    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep().join("store");
     let handle = tokio::runtime::Handle::current();
     let open = std::thread::spawn(move || handle.block_on(FilesStore::open(root, options(capacity_bytes))));
     Arc::new(open.join().unwrap().unwrap())

@@ -26,7 +26,7 @@ pub use gc::Collected;
 pub use get::ByteStream;
 pub use health::{ClusterHealth, NodeHealth};
 pub use list::{ListQuery, Listing};
-pub use put::{NewPart, StageKind, Staged};
+pub use put::{NewPart, StageKind, StageOptions, Staged};
 
 /// What an engine stands on.
 #[derive(Clone)]

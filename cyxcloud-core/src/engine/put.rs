@@ -17,6 +17,7 @@ use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::data::placement::{Demand, plan};
 use crate::data::shard;
 use crate::id::{NodeId, ShardKey, UploadId, VersionId};
+use crate::policy::Policy;
 use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part, compute};
 use crate::{Error, ErrorKind, Result, Timestamp};
 
@@ -27,6 +28,21 @@ pub enum StageKind {
     Object,
     /// A part of a multipart upload; never inline.
     Part,
+}
+
+/// How to stage a body; made from a [`StageKind`] where the defaults do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageOptions {
+    /// What the bytes will become.
+    pub kind: StageKind,
+    /// Size of a full chunk of this upload instead of the policy's.
+    pub chunk_size_bytes: Option<u32>,
+}
+
+impl From<StageKind> for StageOptions {
+    fn from(kind: StageKind) -> Self {
+        Self { kind, chunk_size_bytes: None }
+    }
 }
 
 /// Durable bytes that nobody can see yet. Dropping it is safe: its lease runs out and garbage collection takes the shards.
@@ -65,14 +81,18 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Body`] with the body's own error as source; [`ErrorKind::Unavailable`] when too few nodes take shards;
-    /// [`ErrorKind::Conflict`] when the lease was lost. Nothing becomes visible in any case.
-    pub async fn stage<S, E>(&self, body: S, kind: StageKind) -> Result<Staged>
+    /// [`ErrorKind::Conflict`] when the lease was lost; [`ErrorKind::Invalid`] for an impossible chunk size. Nothing becomes visible in any case.
+    pub async fn stage<S, E>(&self, body: S, options: impl Into<StageOptions>) -> Result<Staged>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let StageOptions { kind, chunk_size_bytes } = options.into();
+        let chunk_size_bytes = chunk_size_bytes.unwrap_or(self.policy.chunk_size_bytes);
+        Policy::check_chunk_size(chunk_size_bytes)?;
+        let source = ChunkSource::new(body, chunk_size_bytes);
         let lease = self.meta().begin_lease(self.now(), self.policy.lease_ttl_ms).await?;
-        let staged = self.under_lease(lease.epoch, self.stage_under(lease.epoch, body, kind)).await;
+        let staged = self.under_lease(lease.epoch, self.stage_under(lease.epoch, source, kind)).await;
         if staged.is_err() {
             // Best effort: an unended lease only delays garbage collection until it expires.
             let _ = self.meta().end_lease(lease.epoch).await;
@@ -142,13 +162,7 @@ impl Engine {
         }
     }
 
-    async fn stage_under<S, E>(&self, epoch: u64, body: S, kind: StageKind) -> Result<Staged>
-    where
-        S: Stream<Item = Result<Bytes, E>> + Send,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let failed = |e: E| Error::body("the body could not be read to its end").with_source(e);
-        let mut source = ChunkSource::new(body.map_err(failed).boxed(), self.policy.chunk_size_bytes);
+    async fn stage_under(&self, epoch: u64, mut source: ChunkSource<'_>, kind: StageKind) -> Result<Staged> {
         let first = source.next().await?;
         let first_len = first.as_ref().map_or(0, Bytes::len);
         if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes as usize && source.ended().await? {
@@ -258,7 +272,13 @@ struct ChunkSource<'a> {
 }
 
 impl<'a> ChunkSource<'a> {
-    fn new(body: BoxStream<'a, Result<Bytes>>, chunk_size_bytes: u32) -> Self {
+    fn new<S, E>(body: S, chunk_size_bytes: u32) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'a,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let failed = |e: E| Error::body("the body could not be read to its end").with_source(e);
+        let body = body.map_err(failed).boxed();
         Self { body, chunker: Some(Chunker::new(chunk_size_bytes)), input: Bytes::new() }
     }
 

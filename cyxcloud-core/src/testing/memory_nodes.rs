@@ -95,3 +95,15 @@ impl Members for MemoryNodes {
         Arc::new(ClusterView { nodes: self.stores.keys().map(view).collect() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::VirtualTime;
+    use super::*;
+
+    async fn one_node() -> (Arc<dyn Transport>, NodeId) {
+        (Arc::new(MemoryNodes::new(1, 1 << 30, Arc::new(VirtualTime::new(1)))), NodeId([0; 16]))
+    }
+
+    crate::transport_conformance!(|case| VirtualTime::new(0).run(case), one_node);
+}

@@ -6,6 +6,7 @@ mod memory_store;
 pub mod meta_suite;
 mod random;
 pub mod store_suite;
+pub mod transport_suite;
 mod virtual_time;
 
 pub use memory_meta::MemoryMeta;

@@ -93,7 +93,7 @@ impl LocalTransport {
 #[async_trait]
 impl Transport for LocalTransport {
     async fn call(&self, node: NodeId, request: NodeRequest) -> Result<NodeResponse> {
-        let node = self.node(node)?;
+        let node = self.nodes.get(&node).ok_or_else(|| Error::unavailable(format!("{node:?} is not of this process")))?;
         if !node.is_running() {
             return Err(Error::unavailable(format!("{} is stopped", node.record.name)));
         }

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::ErrorKind;
 use crate::data::placement::tolerance;
+use crate::engine::StageOptions;
 use crate::port::Store;
 use crate::testing::Fault;
 
@@ -24,6 +25,20 @@ fn parts_are_never_inline() {
     let staged = world.stage(b"tiny", StageKind::Part).unwrap();
     assert_eq!(staged.manifest.chunks().len(), 1);
     assert!(world.stage(b"", StageKind::Part).unwrap().manifest.chunks().is_empty());
+}
+
+#[test]
+fn an_upload_may_choose_its_chunk_size() {
+    let world = World::new(14, policy());
+    let stage = |size| {
+        let body = stream::iter([Ok::<_, Error>(Bytes::from(payload(1, 50_000)))]);
+        let options = StageOptions { kind: StageKind::Object, chunk_size_bytes: Some(size) };
+        world.time.run(world.engine.stage(body, options))
+    };
+    let object = world.commit(stage(1024).unwrap(), "key").unwrap();
+    assert_eq!(object.manifest.chunks().len(), 49);
+    assert_eq!(world.get("key").unwrap(), payload(1, 50_000));
+    assert_eq!(stage(1023).unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[test]
