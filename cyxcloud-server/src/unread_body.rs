@@ -22,7 +22,7 @@ use http_body::{Frame, SizeHint};
 /// So much of a body nobody wants is read before the connection is given up.
 const DRAIN_BYTES: u64 = 16 << 20;
 /// For so long.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// The middleware.
 pub async fn settle(request: Request, next: Next) -> Response {

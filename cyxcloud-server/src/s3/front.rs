@@ -15,7 +15,6 @@ use super::auth::{self, Inbound, Verified};
 use super::error::{S3Result, custom, internal, invalid, not_implemented, with};
 use super::gateway::Gateway;
 use super::hashing::Expected;
-use super::linger::linger;
 use super::payload::{Payload, Trailers};
 use super::query::Query;
 use super::{Keys, S3Config, address, cdata, references, response, unsupported};
@@ -87,7 +86,6 @@ impl Front {
 
     async fn serve(&self, request: Request) -> S3Result<http::Response<Body>> {
         let (mut parts, body) = request.into_parts();
-        let body = linger(&parts.headers, body);
         auth::insert_host(&mut parts.headers, parts.uri.authority())?;
         let query = Query::parse(parts.uri.query().unwrap_or("")).ok_or_else(not_utf8)?;
         // The protocol library takes a name that is repeated for one that is absent: a part for an object, a sub-resource for the bucket.

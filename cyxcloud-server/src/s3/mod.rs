@@ -24,7 +24,6 @@ mod front;
 mod gateway;
 mod get;
 mod hashing;
-mod linger;
 mod listing;
 mod multipart;
 mod parts;
