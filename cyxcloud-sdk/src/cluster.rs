@@ -66,6 +66,7 @@ impl ClusterBuilder {
     /// Opens the cluster in `directory`, making what is missing. Must be called on a tokio runtime.
     ///
     /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Corrupt`] when there are shards but no metadata that name them,
     /// [`cyxcloud_core::ErrorKind::Conflict`] when another process has it open, [`cyxcloud_core::ErrorKind::Invalid`] for a policy that
     /// contradicts itself, [`cyxcloud_core::ErrorKind::Internal`] when files cannot be made or read.
     pub async fn open(self, directory: impl AsRef<Path>) -> Result<Cluster> {
@@ -75,6 +76,7 @@ impl ClusterBuilder {
         }
         let directory = directory.as_ref().to_path_buf();
         let lock = lock(&directory)?;
+        refuse_lost_metadata(&directory)?;
         let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
         let meta: Arc<dyn Meta> = Arc::new(SqliteMeta::open(directory.join("meta.db")).await?);
         // The lock says that every writer of an earlier process is dead.
@@ -207,6 +209,24 @@ impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster").field("directory", &self.inner.directory).finish_non_exhaustive()
     }
+}
+
+/// Without metadata every shard would look like an orphan, and the first garbage collection would delete what a restored `meta.db` still needs.
+fn refuse_lost_metadata(directory: &Path) -> Result<()> {
+    if directory.join("meta.db").exists() {
+        return Ok(());
+    }
+    let failed = |e: std::io::Error| Error::internal(format!("cannot read {}: {e}", directory.display())).with_source(e);
+    for node in std::fs::read_dir(directory.join("nodes")).map_err(failed)? {
+        let shards = node.map_err(failed)?.path().join("shards");
+        if std::fs::read_dir(&shards).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Error::corrupt(format!(
+                "{} has shards but meta.db, which names them, is missing; restore it, or move {0}/nodes away to begin anew",
+                directory.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Makes `directory` and takes it for this process.

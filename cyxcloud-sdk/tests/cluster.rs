@@ -45,6 +45,23 @@ async fn a_directory_belongs_to_one_cluster_at_a_time() {
 }
 
 #[tokio::test]
+async fn lost_metadata_are_refused_and_no_shard_is_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();
+    let bucket = cluster.create_bucket("photos").await.unwrap();
+    bucket.put("key", pattern(350_000)).await.unwrap();
+    drop((bucket, cluster));
+    let (meta, kept) = (directory.path().join("meta.db"), directory.path().join("kept.db"));
+    std::fs::rename(&meta, &kept).unwrap();
+    let refused = Cluster::open(directory.path()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
+    assert!(!meta.exists(), "a second try must be refused as well");
+    std::fs::rename(&kept, &meta).unwrap();
+    let cluster = Cluster::open(directory.path()).await.unwrap();
+    assert_eq!(cluster.bucket("photos").await.unwrap().get("key").await.unwrap(), pattern(350_000));
+}
+
+#[tokio::test]
 async fn four_wiped_nodes_lose_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();
