@@ -100,7 +100,9 @@ impl ClusterBuilder {
         }
         let mut nodes = Vec::new();
         for record in records {
-            let store = FilesStore::open(directory.join("nodes").join(&record.name), self.store).await?;
+            let root = directory.join("nodes").join(&record.name);
+            // A lost disk costs one node, not the cluster: it is there, stopped.
+            let store = FilesStore::open(&root, self.store).await.unwrap_or_else(|_| FilesStore::unusable(root, self.store));
             nodes.push(LocalNode::new(record, store));
         }
         Ok(nodes)

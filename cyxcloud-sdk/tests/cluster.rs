@@ -62,6 +62,29 @@ async fn lost_metadata_are_refused_and_no_shard_is_touched() {
 }
 
 #[tokio::test]
+async fn lost_disks_cost_their_nodes_and_not_the_cluster() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();
+    cluster.create_bucket("photos").await.unwrap().put("key", pattern(350_000)).await.unwrap();
+    drop(cluster);
+    let node = |n: usize| directory.path().join(format!("nodes/node-{n:02}"));
+    for n in [2, 5] {
+        std::fs::remove_dir_all(node(n)).unwrap();
+    }
+    std::fs::write(node(2), "a file where a directory belongs").unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", node(5)).unwrap();
+    std::fs::write(node(7).join("shards/.DS_Store"), "a stray").unwrap();
+    std::fs::create_dir(node(8).join("tmp/stray")).unwrap();
+    let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();
+    let bucket = cluster.bucket("photos").await.unwrap();
+    assert_eq!(bucket.get("key").await.unwrap(), pattern(350_000));
+    bucket.put("new", pattern(350_000)).await.unwrap();
+    let running: Vec<bool> = cluster.local_nodes().nodes().iter().map(|n| n.is_running()).collect();
+    assert_eq!(running.iter().filter(|r| !**r).count(), 2);
+    assert!(!running[2] && !running[5]);
+}
+
+#[tokio::test]
 async fn four_wiped_nodes_lose_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();

@@ -96,6 +96,7 @@ fn describe(health: &ClusterHealth) -> serde_json::Value {
             "total": health.chunks, "degraded": health.chunks_degraded,
             "unreadable": health.chunks_unreadable, "clumped": health.chunks_clumped,
         },
+        "shards_missing": health.shards_missing,
         "nodes_reachable": health.nodes.iter().filter(|n| n.view.reachable).count(),
         "nodes": nodes,
     })

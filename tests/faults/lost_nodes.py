@@ -75,6 +75,9 @@ def wipe_under_load(args):
     acked = {key: what for load in loads for key, what in load.acked.items()}
     check(not trouble, f"no read or write failed while 4 of 14 nodes were wiped ({sum(l.reads for l in loads)} reads) {trouble[:3]}")
     check(reads_back(dev.s3(), acked), f"all {len(acked)} acked writes survived")
+    health = dev.health()
+    honest = health["status"] == "degraded" and health["tolerance"]["stored"] == 0 and health["shards_missing"] > 0
+    check(honest, f"GET /health/cluster says what is left: tolerance {health['tolerance']}, {health['shards_missing']} shards missing")
     dev.close()
 
 

@@ -14,7 +14,7 @@ use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Manifest};
 use crate::data::shard::{self, ByteRange};
 use crate::id::{NodeId, ShardKey};
 use crate::port::{NodeRequest, NodeResponse, compute};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Verified bytes in order. An error ends it; what came before was right.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -149,7 +149,7 @@ impl Engine {
         let mut running: FuturesUnordered<_> = waiting.by_ref().take(k).map(|index| self.fetch_shard(record, index)).collect();
         let mut hedge = self.env().sleep(self.policy.hedge_after_ms);
         let mut shards: Vec<Option<Bytes>> = vec![None; total];
-        let (mut found, mut cause) = (0, None);
+        let (mut found, mut failures) = (0, Vec::new());
         while found < k {
             match select(running.next(), hedge).await {
                 Either::Left((Some((index, Ok(payload))), timer)) => {
@@ -158,11 +158,11 @@ impl Engine {
                     hedge = timer;
                 }
                 Either::Left((Some((_, Err(error))), timer)) => {
-                    cause = Some(error);
+                    failures.push(error);
                     running.extend(waiting.next().map(|index| self.fetch_shard(record, index)));
                     hedge = timer;
                 }
-                Either::Left((None, _)) => return Err(too_few(record, found, cause)),
+                Either::Left((None, _)) => return Err(too_few(record, found, failures)),
                 Either::Right(_) => {
                     running.extend(waiting.by_ref().map(|index| self.fetch_shard(record, index)));
                     hedge = self.env().sleep(self.policy.request_timeout_ms);
@@ -209,12 +209,15 @@ impl Engine {
     }
 }
 
-fn too_few(record: &ChunkRecord, found: usize, cause: Option<Error>) -> Error {
+fn too_few(record: &ChunkRecord, found: usize, failures: Vec<Error>) -> Error {
+    let k = record.scheme.data();
+    let lost = failures.iter().filter(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt)).count();
+    let away = failures.len() - lost;
+    let outlook = if found + away >= k { "try again when nodes return" } else { "nodes that return cannot help; store the object again" };
     let error = Error::unavailable(format!(
-        "only {found} of the {} shards needed can be read now; the object is intact as soon as nodes return",
-        record.scheme.data()
+        "only {found} of the {k} shards needed can be read now: {away} on nodes that do not answer, {lost} missing or damaged; {outlook}"
     ));
-    match cause {
+    match failures.into_iter().next_back() {
         Some(cause) => error.with_source(cause),
         None => error,
     }

@@ -1,16 +1,17 @@
 //! What the cluster survives right now, counted over every chunk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::Result;
 use crate::data::erasure::Scheme;
 use crate::data::placement::{Demand, NodeView, plan, tolerance};
-use crate::id::{ChunkId, NodeId};
+use crate::id::{ChunkId, NodeId, ShardKey};
+use crate::port::{NodeRequest, NodeResponse};
 
 const PAGE: usize = 1000;
 
-/// The cluster at one moment. It trusts the placement records: shards are not read for it.
+/// The cluster at one moment: what the metadata place, compared with what each node says it holds. Shards are not read for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterHealth {
     /// Every node.
@@ -23,9 +24,11 @@ pub struct ClusterHealth {
     pub read_tolerance: Option<usize>,
     /// Chunks in all.
     pub chunks: u64,
-    /// Chunks with fewer than `k + m` distinct shards reachable.
+    /// Copies that the metadata place on a reachable node and that are not there.
+    pub shards_missing: u64,
+    /// Chunks with fewer than `k + m` distinct shards on reachable nodes.
     pub chunks_degraded: u64,
-    /// Chunks with fewer than `k` distinct shards reachable.
+    /// Chunks with fewer than `k` distinct shards on reachable nodes.
     pub chunks_unreadable: u64,
     /// Chunks whose shards doubled up on nodes because too few were there.
     pub chunks_clumped: u64,
@@ -41,7 +44,7 @@ pub struct NodeHealth {
 }
 
 impl Engine {
-    /// Counts the health of every chunk; cost grows with the number of chunks.
+    /// Counts the health of every chunk; cost grows with the number of chunks, memory does not.
     ///
     /// # Errors
     /// Those of [`crate::port::Meta::scan_chunks`].
@@ -54,6 +57,7 @@ impl Engine {
             write_tolerance: self.write_tolerance(),
             read_tolerance: None,
             chunks: 0,
+            shards_missing: 0,
             chunks_degraded: 0,
             chunks_unreadable: 0,
             chunks_clumped: 0,
@@ -64,11 +68,17 @@ impl Engine {
         loop {
             let page = self.meta().scan_chunks(after, PAGE).await?;
             let Some(last) = page.last() else { break };
+            let mut held = BTreeSet::new();
+            for node in &reachable {
+                self.held(*node, after, last.id, &mut held).await;
+            }
             after = Some(last.id);
             for chunk in &page {
+                let present = |node: NodeId, index: u8| held.contains(&(node, ShardKey { chunk: chunk.id, index }));
                 chunk.copies.iter().for_each(|copy| *shards.entry(copy.node).or_default() += 1);
                 let mut alive: Vec<(u8, NodeId)> = chunk.copies.iter().map(|c| (c.shard, c.node)).collect();
-                alive.retain(|(_, node)| reachable.contains(node));
+                health.shards_missing += alive.iter().filter(|(i, node)| reachable.contains(node) && !present(*node, *i)).count() as u64;
+                alive.retain(|(index, node)| present(*node, *index));
                 alive.sort_unstable();
                 let mut distinct: Vec<u8> = alive.iter().map(|(shard, _)| *shard).collect();
                 distinct.dedup();
@@ -86,6 +96,18 @@ impl Engine {
         health.read_tolerance = worst.flatten();
         health.nodes = view.nodes.iter().map(|n| NodeHealth { view: n.clone(), shards: shards.get(&n.id).copied().unwrap_or(0) }).collect();
         Ok(health)
+    }
+
+    /// Adds what `node` holds of the chunks after `after` and up to `last`; nothing when it does not answer.
+    async fn held(&self, node: NodeId, after: Option<ChunkId>, last: ChunkId, held: &mut BTreeSet<(NodeId, ShardKey)>) {
+        let mut from = after.map(|chunk| ShardKey { chunk, index: u8::MAX });
+        while let Ok(NodeResponse::Shards(shards)) = self.call(node, NodeRequest::List { after: from, limit: PAGE }).await {
+            held.extend(shards.iter().filter(|info| info.key.chunk <= last).map(|info| (node, info.key)));
+            match shards.last() {
+                Some(info) if info.key.chunk <= last => from = Some(info.key),
+                _ => return,
+            }
+        }
     }
 
     /// What a chunk written now would survive.

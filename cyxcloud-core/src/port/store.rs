@@ -45,8 +45,8 @@ pub enum Deleted {
 /// a delete names a fence and removes only what is older: so garbage collection can never take what a live writer has just put.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Stores `frame` whole and durably, replacing a frame with a lower or equal epoch. A frame with a higher epoch is left: it
-    /// holds the same bytes, since the key names them.
+    /// Stores `frame` whole and durably under the higher of `epoch` and the epoch that is there. It is written even where the higher one is
+    /// there already: the key names the bytes, so they are the same, unless what is there was damaged.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Full`] without space, [`crate::ErrorKind::Internal`] when the media fails; nothing is half stored.

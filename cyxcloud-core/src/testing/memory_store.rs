@@ -48,13 +48,10 @@ impl Store for MemoryStore {
     async fn put(&self, key: ShardKey, epoch: u64, frame: Bytes) -> Result<()> {
         let mut frames = self.frames.lock().unwrap();
         let old = frames.get(&key).map(|(known, frame)| (*known, frame.len() as u64));
-        if old.is_some_and(|(known, _)| known > epoch) {
-            return Ok(());
-        }
         if Self::used(&frames) - old.map_or(0, |(_, size)| size) + frame.len() as u64 > self.capacity_bytes {
             return Err(Error::full("the store is full"));
         }
-        frames.insert(key, (epoch, frame));
+        frames.insert(key, (old.map_or(epoch, |(known, _)| known.max(epoch)), frame));
         Ok(())
     }
 

@@ -54,6 +54,8 @@ struct Inner {
     next_tmp: AtomicU64,
     /// One writer at a time for each of the 256 directories; [`FilesStore::wipe`] takes them all.
     directories: Vec<Mutex<()>>,
+    /// Which of the directories are known to be durable themselves.
+    durable: Vec<AtomicBool>,
     /// A sync failed: what the kernel holds can no longer be trusted, so nothing more is acknowledged.
     failed: AtomicBool,
 }
@@ -66,19 +68,23 @@ impl FilesStore {
     pub async fn open(root: impl Into<PathBuf>, options: FilesOptions) -> Result<Self> {
         let root = root.into();
         blocking(move || {
-            let inner = Inner {
-                options,
-                index: RwLock::default(),
-                used_bytes: AtomicU64::new(0),
-                next_tmp: AtomicU64::new(0),
-                directories: (0..256).map(|_| Mutex::new(())).collect(),
-                failed: AtomicBool::new(false),
-                root,
-            };
+            let inner = Inner::new(root, options);
             inner.prepare().and_then(|()| inner.scan()).map_err(|e| broken(&inner.root, e))?;
             Ok(Self { inner: Arc::new(inner) })
         })
         .await
+    }
+
+    /// A store that refuses every put and holds nothing: for a node whose directory cannot be opened.
+    pub fn unusable(root: impl Into<PathBuf>, options: FilesOptions) -> Self {
+        let inner = Inner::new(root.into(), options);
+        inner.failed.store(true, Ordering::Release);
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Whether it refuses puts because a sync failed or its directory cannot be used.
+    pub fn has_failed(&self) -> bool {
+        self.inner.failed.load(Ordering::Acquire)
     }
 
     /// Removes every shard, as if the disk had been replaced.
@@ -88,7 +94,11 @@ impl FilesStore {
     pub async fn wipe(&self) -> Result<()> {
         self.run(|inner| {
             let _all: Vec<_> = inner.directories.iter().map(lock).collect();
-            let removed = fs::remove_dir_all(inner.root.join("shards")).and_then(|()| inner.prepare());
+            let removed = match fs::remove_dir_all(inner.root.join("shards")) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+                _ => inner.prepare(),
+            };
+            inner.durable.iter().for_each(|durable| durable.store(false, Ordering::Release));
             inner.index.write().unwrap_or_else(PoisonError::into_inner).clear();
             inner.used_bytes.store(0, Ordering::Relaxed);
             removed.map_err(|e| broken(&inner.root, e))
@@ -146,6 +156,19 @@ impl Store for FilesStore {
 }
 
 impl Inner {
+    fn new(root: PathBuf, options: FilesOptions) -> Self {
+        Self {
+            root,
+            options,
+            index: RwLock::default(),
+            used_bytes: AtomicU64::new(0),
+            next_tmp: AtomicU64::new(0),
+            directories: (0..256).map(|_| Mutex::new(())).collect(),
+            durable: (0..256).map(|_| AtomicBool::new(false)).collect(),
+            failed: AtomicBool::new(false),
+        }
+    }
+
     /// Makes the directories, durably: a shard is only as durable as the directory it is in.
     fn prepare(&self) -> io::Result<()> {
         let shards = self.root.join("shards");
@@ -157,11 +180,16 @@ impl Inner {
 
     fn scan(&self) -> io::Result<()> {
         for stale in fs::read_dir(self.root.join("tmp"))? {
-            fs::remove_file(stale?.path())?;
+            // What is no file is not ours and harms nothing.
+            let _ = fs::remove_file(stale?.path());
         }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         for directory in fs::read_dir(self.root.join("shards"))? {
-            for entry in fs::read_dir(directory?.path())? {
+            let directory = directory?;
+            if !directory.file_type()?.is_dir() {
+                continue;
+            }
+            for entry in fs::read_dir(directory.path())? {
                 let entry = entry?;
                 let Some((key, epoch)) = entry.file_name().to_str().and_then(parse_name) else { continue };
                 let known = index.get(&key).map(|(known, _)| *known);
@@ -195,9 +223,8 @@ impl Inner {
             return Err(Error::internal(format!("{} failed to sync; restart the node after checking its disk", self.root.display())));
         }
         let old = self.find(key);
-        if old.is_some_and(|(known, _)| known > epoch) {
-            return Ok(());
-        }
+        // What is there is written anew even under a higher epoch: it may have been damaged since, and the caller is told "durable".
+        let epoch = old.map_or(epoch, |(known, _)| known.max(epoch));
         let tmp = self.root.join("tmp").join(self.next_tmp.fetch_add(1, Ordering::Relaxed).to_string());
         self.write_durably(&tmp, &self.path(key, epoch), frame).map_err(|e| {
             // What is left of the attempt is removed now or on the next open.
@@ -223,10 +250,24 @@ impl Inner {
         let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         if !directory.exists() {
             fs::create_dir_all(directory)?;
-            self.or_fail(sync_directory(&self.root.join("shards")))?;
         }
+        // Opened before the rename, so that running out of descriptors is not taken for a failed sync.
+        let directory = File::open(directory)?;
+        self.make_directory_durable(path)?;
         fs::rename(tmp, path)?;
-        self.or_fail(sync_directory(directory))
+        self.or_fail(directory.sync_all())
+    }
+
+    /// A directory is durable once its parent was synced after making it; done once for each in the life of the store.
+    fn make_directory_durable(&self, path: &Path) -> io::Result<()> {
+        let name = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        let number = name.and_then(|name| usize::from_str_radix(name, 16).ok()).ok_or(io::ErrorKind::InvalidInput)?;
+        if !self.durable[number].load(Ordering::Acquire) {
+            let shards = File::open(self.root.join("shards"))?;
+            self.or_fail(shards.sync_all())?;
+            self.durable[number].store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// After a failed sync the kernel may have dropped the dirty pages and call the next one a success: stop for good.
@@ -235,6 +276,17 @@ impl Inner {
             self.failed.store(true, Ordering::Release);
         }
         synced
+    }
+
+    fn remove_durably(&self, key: ShardKey, epoch: u64) -> io::Result<()> {
+        let directory = match File::open(self.directory(key)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        match fs::remove_file(self.path(key, epoch)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => self.or_fail(directory.sync_all()),
+        }
     }
 
     fn read(&self, key: ShardKey, offset: u64, len: u64) -> Result<Bytes> {
@@ -256,10 +308,7 @@ impl Inner {
             None => Ok(Deleted::Absent),
             Some((epoch, _)) if epoch >= fence => Ok(Deleted::Kept),
             Some((epoch, size)) => {
-                match fs::remove_file(self.path(key, epoch)) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(broken(&self.root, e)),
-                    _ => self.or_fail(sync_directory(&self.directory(key))).map_err(|e| broken(&self.root, e))?,
-                }
+                self.remove_durably(key, epoch).map_err(|e| broken(&self.root, e))?;
                 self.index.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
                 self.used_bytes.fetch_sub(size, Ordering::Relaxed);
                 Ok(Deleted::Gone)

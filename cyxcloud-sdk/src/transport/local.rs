@@ -28,9 +28,10 @@ pub struct LocalNode {
 }
 
 impl LocalNode {
-    /// A running node.
+    /// A node, running unless its store is unusable.
     pub fn new(record: NodeRecord, store: FilesStore) -> Self {
-        Self { record, store, running: AtomicBool::new(true) }
+        let running = AtomicBool::new(!store.has_failed());
+        Self { record, store, running }
     }
 
     /// Whether it answers.
@@ -82,7 +83,7 @@ impl LocalTransport {
                 id: node.record.id,
                 domains: node.record.domains.clone(),
                 reachable,
-                writable: reachable && free_bytes > 0,
+                writable: reachable && free_bytes > 0 && !node.store.has_failed(),
                 free_bytes,
             }
         };

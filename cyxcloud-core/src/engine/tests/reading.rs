@@ -116,6 +116,23 @@ fn with_every_shard_of_a_chunk_damaged_nothing_is_served() {
 }
 
 #[test]
+fn health_counts_what_nodes_hold_and_errors_say_what_is_lost() {
+    let world = World::new(14, policy());
+    (0..3).for_each(|n| drop(world.put(&format!("key{n}"), &payload(n, 90_000)).unwrap()));
+    let health = || world.time.run(world.engine.cluster_health()).unwrap();
+    assert_eq!((health().read_tolerance, health().chunks, health().shards_missing), (Some(4), 9, 0));
+    (0..4).for_each(|n| world.nodes.store(n).wipe());
+    let wiped = health();
+    assert_eq!((wiped.read_tolerance, wiped.chunks_degraded, wiped.shards_missing), (Some(0), 9, 36));
+    world.nodes.set(9, Fault::Away);
+    assert_eq!((health().read_tolerance, health().chunks_unreadable), (None, 9));
+    assert!(world.get("key1").unwrap_err().to_string().contains("1 on nodes that do not answer, 4 missing or damaged; try again"));
+    world.nodes.set(9, Fault::None);
+    world.nodes.store(9).wipe();
+    assert!(world.get("key1").unwrap_err().to_string().contains("store the object again"));
+}
+
+#[test]
 fn a_misdirected_frame_is_not_taken_for_another() {
     let world = World::new(14, policy());
     world.put("key", &payload(1, 40_000)).unwrap();
