@@ -22,6 +22,8 @@ pub struct Policy {
     pub hedge_after_ms: u64,
     /// A node that has not answered a request after this time counts as failed for it.
     pub request_timeout_ms: u64,
+    /// A body that brings nothing for this long is given up: its lease holds back garbage collection for everybody.
+    pub body_idle_ms: u64,
     /// Life of a writer's lease without renewal; writers renew at a third of it.
     pub lease_ttl_ms: u64,
     /// Dead chunks keep their shards this long, for readers that still hold the old manifest.
@@ -39,6 +41,7 @@ impl Default for Policy {
             get_window_chunks: 2,
             hedge_after_ms: 250,
             request_timeout_ms: 30_000,
+            body_idle_ms: 60_000,
             lease_ttl_ms: 60_000,
             gc_grace_ms: 15 * 60_000,
         }
@@ -79,6 +82,7 @@ impl Policy {
         require(self.put_window_chunks >= 1, "put_window_chunks must be at least 1".into())?;
         require(self.get_window_chunks >= 1, "get_window_chunks must be at least 1".into())?;
         require(self.request_timeout_ms > self.hedge_after_ms, "request_timeout_ms must exceed hedge_after_ms".into())?;
+        require(self.body_idle_ms >= 1, "body_idle_ms must be at least 1".into())?;
         require(self.lease_ttl_ms >= 3, "lease_ttl_ms must be at least 3".into())
     }
 }
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn the_default_is_valid_and_each_bound_is_enforced() {
         Policy::default().validate().unwrap();
-        let broken: [fn(&mut Policy); 8] = [
+        let broken: [fn(&mut Policy); 9] = [
             |p| p.chunk_size_bytes = 1023,
             |p| p.chunk_size_bytes = Policy::MAX_CHUNK_BYTES + 1,
             |p| p.inline_max_bytes = Policy::MAX_INLINE_BYTES + 1,
@@ -98,6 +102,7 @@ mod tests {
             |p| p.put_window_chunks = 0,
             |p| p.get_window_chunks = 0,
             |p| p.request_timeout_ms = p.hedge_after_ms,
+            |p| p.body_idle_ms = 0,
             |p| p.lease_ttl_ms = 2,
         ];
         for breaks in broken {

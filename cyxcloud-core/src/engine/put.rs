@@ -90,7 +90,7 @@ impl Engine {
         let StageOptions { kind, chunk_size_bytes } = options.into();
         let chunk_size_bytes = chunk_size_bytes.unwrap_or(self.policy.chunk_size_bytes);
         Policy::check_chunk_size(chunk_size_bytes)?;
-        let source = ChunkSource::new(body, chunk_size_bytes);
+        let source = ChunkSource::new(self.impatient(body), chunk_size_bytes);
         let lease = self.meta().begin_lease(self.now(), self.policy.lease_ttl_ms).await?;
         let staged = self.under_lease(lease.epoch, self.stage_under(lease.epoch, source, kind)).await;
         if staged.is_err() {
@@ -140,6 +140,23 @@ impl Engine {
     pub async fn discard(&self, staged: Staged) {
         // Best effort: an unended lease only delays garbage collection until it expires.
         let _ = self.meta().end_lease(staged.epoch).await;
+    }
+
+    /// `body`, ended with an error when it brings nothing for [`Policy::body_idle_ms`].
+    fn impatient<'a, S, E>(&'a self, body: S) -> BoxStream<'a, Result<Bytes>>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'a,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let idle_ms = self.policy.body_idle_ms;
+        let body = body.map_err(|e| Error::body("the body could not be read to its end").with_source(e)).boxed();
+        let next = move |mut body: BoxStream<'a, Result<Bytes>>| async move {
+            match select(body.next(), self.env().sleep(idle_ms)).await {
+                Either::Left((piece, _)) => piece.transpose().map(|piece| piece.map(|piece| (piece, body))),
+                Either::Right(_) => Err(Error::body(format!("the body brought nothing for {idle_ms} ms"))),
+            }
+        };
+        stream::try_unfold(body, next).boxed()
     }
 
     /// Runs `work` while renewing the lease at a third of its life; gives up when the lease is lost.
@@ -272,13 +289,7 @@ struct ChunkSource<'a> {
 }
 
 impl<'a> ChunkSource<'a> {
-    fn new<S, E>(body: S, chunk_size_bytes: u32) -> Self
-    where
-        S: Stream<Item = Result<Bytes, E>> + Send + 'a,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let failed = |e: E| Error::body("the body could not be read to its end").with_source(e);
-        let body = body.map_err(failed).boxed();
+    fn new(body: BoxStream<'a, Result<Bytes>>, chunk_size_bytes: u32) -> Self {
         Self { body, chunker: Some(Chunker::new(chunk_size_bytes)), input: Bytes::new() }
     }
 

@@ -22,6 +22,9 @@ use super::keys::DevKeys;
 /// Every administrative request carries this header with the value `1`.
 pub const HEADER: &str = "x-cyx-admin";
 
+/// A request with one of these came from a web page or through a proxy, not from a program on this machine.
+const FORWARDED: [&str; 5] = ["origin", "forwarded", "x-forwarded-for", "x-forwarded-host", "via"];
+
 #[derive(Clone)]
 struct Admin {
     cluster: Cluster,
@@ -41,7 +44,8 @@ pub fn routes(cluster: Cluster, keys: Arc<DevKeys>) -> Router {
 
 async fn local_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
     let local = peer.ip().to_canonical().is_loopback() && names_loopback(request.headers());
-    if local && request.headers().get(HEADER).is_some_and(|value| value == "1") {
+    let forwarded = FORWARDED.iter().any(|name| request.headers().contains_key(*name));
+    if local && !forwarded && request.headers().get(HEADER).is_some_and(|value| value == "1") {
         return next.run(request).await;
     }
     let message = format!("only for programs on this machine, with header {HEADER}: 1");

@@ -22,6 +22,7 @@ pub fn print(address: SocketAddr, pair: &ShownPair, cluster: &Cluster, region: &
         writeln!(out, "{line}")?;
         return out.flush();
     }
+    let program = std::env::current_exe().map_or_else(|_| "cyxcloud".into(), |path| path.display().to_string());
     let nodes = cluster.local_nodes().nodes().len();
     let scheme = cluster.engine().policy().scheme;
     writeln!(
@@ -40,7 +41,8 @@ Paste into another terminal:
 
 # aws
 export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION={region} AWS_ENDPOINT_URL={endpoint}
-aws s3 mb s3://hello-aws && echo 'hello' | aws s3 cp - s3://hello-aws/hello.txt && aws s3 cp s3://hello-aws/hello.txt -
+aws s3 ls s3://hello-aws >/dev/null 2>&1 || aws s3 mb s3://hello-aws
+echo 'hello' | aws s3 cp - s3://hello-aws/hello.txt && aws s3 cp s3://hello-aws/hello.txt -
 
 # rclone
 export RCLONE_CONFIG_CYX_TYPE=s3 RCLONE_CONFIG_CYX_PROVIDER=Other RCLONE_CONFIG_CYX_ENDPOINT={endpoint} \\
@@ -52,12 +54,13 @@ python3 - <<'END'
 import boto3
 s3 = boto3.client('s3', endpoint_url='{endpoint}', region_name='{region}',
                   aws_access_key_id='{id}', aws_secret_access_key='{secret}')
-s3.create_bucket(Bucket='hello-boto3')
+if 'hello-boto3' not in [bucket['Name'] for bucket in s3.list_buckets()['Buckets']]:
+    s3.create_bucket(Bucket='hello-boto3')
 s3.put_object(Bucket='hello-boto3', Key='hello.txt', Body=b'hello')
 print(s3.get_object(Bucket='hello-boto3', Key='hello.txt')['Body'].read().decode())
 END
 
-Lose some nodes and read again:   cyxcloud dev-node wipe 0 --http-addr {}
+Lose some nodes and read again:   {program} dev-node wipe 0 --http-addr {}
 Ctrl-C stops; everything is kept in the data directory.",
         data_dir.display(),
         reachable(address),

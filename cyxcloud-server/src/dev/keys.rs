@@ -49,7 +49,11 @@ impl DevKeys {
             .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
             .context("root-key.json in the data directory cannot be used")?,
         };
-        let sealing = kept(&cluster.directory().join("seal.key"), || Ok(random::<32>()?.to_vec()))?;
+        let seal_path = cluster.directory().join("seal.key");
+        if !seal_path.exists() && !cluster.engine().meta().list_access_keys().await?.is_empty() {
+            anyhow::bail!("{} is missing, and the secrets of the accounts are sealed under it; restore it", seal_path.display());
+        }
+        let sealing = kept(&seal_path, || Ok(random::<32>()?.to_vec()))?;
         let sealing: [u8; 32] = sealing.try_into().ok().context("seal.key in the data directory must have 32 bytes")?;
         Ok(Self { cluster, root, seal: Aes256Gcm::new(&Key::<Aes256Gcm>::from(sealing)) })
     }

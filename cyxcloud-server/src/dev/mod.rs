@@ -5,6 +5,7 @@ mod banner;
 mod keys;
 mod remote;
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Options of `cyxcloud dev`.
 #[derive(Args, Debug)]
 pub struct DevArgs {
-    /// Virtual nodes of a new cluster.
+    /// Virtual nodes; a cluster that has more keeps them, one that has fewer gets the difference.
     #[arg(long, default_value_t = 14)]
     nodes: usize,
     /// Where everything is kept.
@@ -70,12 +71,15 @@ pub struct DevArgs {
 pub async fn run(args: DevArgs) -> Result<()> {
     log_to_stderr();
     let policy = Policy { scheme: args.scheme, node_tolerance: args.node_tolerance, gc_grace_ms: args.gc_grace_ms, ..Policy::default() };
-    let cluster = Cluster::builder().nodes(args.nodes).policy(policy).open(&args.data_dir).await?;
-    let keys = Arc::new(DevKeys::open(cluster.clone()).await?);
     let listener = TcpListener::bind(args.http_addr)
         .await
         .with_context(|| format!("cannot listen on {}; is another cyxcloud running? choose a port with --http-addr", args.http_addr))?;
     let address = listener.local_addr()?;
+    let cluster = Cluster::builder().nodes(args.nodes).policy(policy).open(&args.data_dir).await?;
+    for node in cluster.local_nodes().nodes().iter().filter(|node| node.store.has_failed()) {
+        tracing::warn!(node = node.record.name, "its directory cannot be used; the cluster goes on without it");
+    }
+    let keys = Arc::new(DevKeys::open(cluster.clone()).await?);
 
     let s3 = s3::service(
         cluster.engine().clone(),
@@ -103,7 +107,7 @@ pub async fn run(args: DevArgs) -> Result<()> {
 
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_LOG.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 
 async fn wait(mut stopped: watch::Receiver<bool>) {

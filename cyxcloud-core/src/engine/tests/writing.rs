@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use futures::StreamExt;
+
 use crate::ErrorKind;
 use crate::data::placement::tolerance;
 use crate::engine::StageOptions;
@@ -145,13 +147,25 @@ fn a_slow_body_keeps_its_lease() {
     let body = stream::unfold(0, move |n| {
         let time = time.clone();
         async move {
-            time.sleep(policy().lease_ttl_ms * 2).await;
+            time.sleep(policy().lease_ttl_ms * 2 / 3).await;
             (n < 3).then(|| (Ok::<_, Error>(Bytes::from(payload(n, 30_000))), n + 1))
         }
     });
     let staged = world.time.run(world.engine.stage(body, StageKind::Object)).unwrap();
     world.commit(staged, "key").unwrap();
     assert_eq!(world.get("key").unwrap().len(), 90_000);
+}
+
+#[test]
+fn a_body_that_stalls_is_given_up_with_its_lease() {
+    let world = World::new(14, policy());
+    let stalls = stream::iter([Ok::<_, Error>(Bytes::from(payload(1, 50_000)))]).chain(stream::pending());
+    let error = world.time.run(world.engine.stage(stalls, StageKind::Object)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Body);
+    assert!(error.to_string().contains("nothing for 60000 ms"), "{error}");
+    let done = world.time.run(world.engine.collect_garbage()).unwrap();
+    assert!(done.orphans > 0, "its lease no longer holds garbage collection back");
+    assert_eq!(world.shards(), 0);
 }
 
 #[test]
