@@ -1,19 +1,27 @@
 //! One listener: our own routes first, everything else is S3.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use cyxcloud_sdk::core::engine::{ClusterHealth, Engine};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
 /// First path segments that are ours; no bucket may have such a name.
@@ -102,23 +110,70 @@ fn describe(health: &ClusterHealth) -> serde_json::Value {
     })
 }
 
+/// A connection that has not sent the head of its next request for this long is closed.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+/// Connections at once, unless the limit of open files is lower. More wait to be accepted.
+const MAX_CONNECTIONS: usize = 4096;
+
 /// Serves until `stop` resolves, then lets requests in flight end.
-///
-/// # Errors
-/// Those of the listener.
-pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-    let listener = listener.tap_io(|tcp| {
+pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()> + Send + 'static) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME);
+    let (graceful, mut stop) = (GracefulShutdown::new(), pin!(stop));
+    let room = Arc::new(Semaphore::new(max_connections()));
+    loop {
+        let accepted = async {
+            let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut stop => break,
+        };
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: those of others must be closed first.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         // Without it a small answer waits for the peer's delayed acknowledgement, 40 ms.
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-    });
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stop).await
+        let app = app.clone();
+        let service = tower::service_fn(move |mut request: axum::http::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            app.clone().oneshot(request.map(Body::new))
+        });
+        let connection = builder.serve_connection(TokioIo::new(tcp), TowerToHyperService::new(service)).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Err(error) = connection.await {
+                tracing::debug!(error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+/// Raises the limit of open files as far as it goes and leaves half of it to shards and metadata.
+fn max_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused, the old limit stays.
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_ok();
+    let files = if raised { limit.maximum } else { limit.current };
+    files.map_or(MAX_CONNECTIONS, |files| usize::try_from(files / 2).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS)).max(1)
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use cyxcloud_sdk::Cluster;
 
     use super::*;
