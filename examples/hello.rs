@@ -6,7 +6,7 @@ use cyxcloud_sdk::{Cluster, Result};
 async fn main() -> Result<()> {
     let directory = std::env::temp_dir().join(format!("cyxcloud-hello-{}", std::process::id()));
     let cluster = Cluster::open(&directory).await?;
-    let bucket = cluster.create_bucket("greetings").await?;
+    let bucket = cluster.ensure_bucket("greetings").await?;
     bucket.put("hello.txt", vec![b'!'; 10_000_000]).await?;
 
     let nodes = cluster.local_nodes();

@@ -84,7 +84,7 @@ id! {
     ShardRoot, 32, "shard root";
 }
 
-/// What a node stores a shard under (DESIGN section 3, row 13: never under the hash of the shard's own bytes).
+/// What a node stores a shard under: never the hash of the shard's own bytes, since the shards of an all-zero chunk are alike.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardKey {
     /// The chunk this shard belongs to.

@@ -15,7 +15,7 @@ use cyxcloud_core::engine::{Engine, Ports};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, NodeId};
 use cyxcloud_core::policy::Policy;
 use cyxcloud_core::port::{self, Environment, Meta, NodeRecord};
-use cyxcloud_core::{Error, Result};
+use cyxcloud_core::{Error, ErrorKind, Result};
 
 use crate::bucket::Bucket;
 use crate::environment::TokioEnvironment;
@@ -159,6 +159,20 @@ impl Cluster {
         let bucket = port::Bucket { id, name, owner: self.inner.account, created: engine.now() };
         engine.meta().create_bucket(bucket.clone()).await?;
         Ok(Bucket::new(self.clone(), bucket))
+    }
+
+    /// The bucket of this name, made when it is missing.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::AlreadyExists`] when another account has the name, [`cyxcloud_core::ErrorKind::Invalid`] when it is not a bucket name.
+    pub async fn ensure_bucket(&self, name: &str) -> Result<Bucket> {
+        match self.create_bucket(name).await {
+            Err(taken) if taken.kind() == ErrorKind::AlreadyExists => self.bucket(name).await.map_err(|e| match e.kind() {
+                ErrorKind::NotFound => taken,
+                _ => e,
+            }),
+            other => other,
+        }
     }
 
     /// The bucket of this name.

@@ -108,6 +108,7 @@ async fn conditions_and_errors_reach_the_caller() {
     let cluster = Cluster::builder().nodes(3).open(directory.path()).await.unwrap();
     let bucket = cluster.create_bucket("photos").await.unwrap();
     assert_eq!(cluster.create_bucket("photos").await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(cluster.ensure_bucket("photos").await.unwrap().id(), bucket.id());
     assert_eq!(cluster.create_bucket("Photos!").await.unwrap_err().kind(), ErrorKind::Invalid);
     let create = |text: &'static str| {
         let body = stream::iter([Ok::<_, Error>(Bytes::from_static(text.as_bytes()))]);

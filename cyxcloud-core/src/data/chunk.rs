@@ -22,7 +22,7 @@ pub fn shard_len(scheme: Scheme, size_bytes: u32) -> usize {
     (size_bytes as usize).div_ceil(scheme.data()).next_multiple_of(SHARD_ALIGN_BYTES).max(SHARD_ALIGN_BYTES)
 }
 
-/// The name of a chunk: BLAKE3 in derive-key mode over scheme, size and the shard roots (DESIGN section 3, row 14).
+/// The name of a chunk: BLAKE3 in derive-key mode over scheme, size and the shard roots.
 /// It commits to every byte, and equal content coded alike has an equal id.
 pub fn chunk_id(scheme: Scheme, size_bytes: u32, roots: &[ShardRoot]) -> ChunkId {
     let mut hasher = blake3::Hasher::new_derive_key(CHUNK_ID_CONTEXT);

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_code_is_the_one_on_disk() {
-        // First parity row of 10+4 (DESIGN section 6): encode the unit vectors and read the matrix back.
+        // First parity row of 10+4: encode the unit vectors and read the matrix back.
         let coder = Coder::new(Scheme::DEFAULT);
         let row: Vec<u8> = (0..10)
             .map(|at| {
