@@ -74,6 +74,7 @@ def wipe_under_load(args):
     trouble = [t for load in loads for t in load.trouble]
     acked = {key: what for load in loads for key, what in load.acked.items()}
     check(not trouble, f"no read or write failed while 4 of 14 nodes were wiped ({sum(l.reads for l in loads)} reads) {trouble[:3]}")
+    check(len(acked) > 20 and sum(l.reads for l in loads) > 20, "the load was worth the name")
     check(reads_back(dev.s3(), acked), f"all {len(acked)} acked writes survived")
     health = dev.health()
     honest = health["status"] == "degraded" and health["tolerance"]["stored"] == 0 and health["shards_missing"] > 0

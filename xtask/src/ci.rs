@@ -10,6 +10,8 @@ const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "r
 /// Every test there is.
 pub fn test() -> Result<()> {
     sh::run("cargo", &["test", "--workspace", "--quiet"])?;
+    // What needs root, and so is not part of a plain `cargo test`.
+    sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", "store_files", "--quiet", "--", "--ignored"])?;
     suites::pasted_lines()?;
     suites::s3_clients(None, 1024)?;
     suites::lost_nodes()?;
