@@ -247,27 +247,28 @@ impl Inner {
         let mut file = OpenOptions::new().write(true).create_new(true).open(tmp)?;
         file.write_all(frame)?;
         self.or_fail(file.sync_all())?;
-        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        if !directory.exists() {
-            fs::create_dir_all(directory)?;
-        }
         // Opened before the rename, so that running out of descriptors is not taken for a failed sync.
-        let directory = File::open(directory)?;
-        self.make_directory_durable(path)?;
+        let directory = self.open_directory(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
         fs::rename(tmp, path)?;
         self.or_fail(directory.sync_all())
     }
 
-    /// A directory is durable once its parent was synced after making it; done once for each in the life of the store.
-    fn make_directory_durable(&self, path: &Path) -> io::Result<()> {
-        let name = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    /// One of the 256 directories, durable itself: made where it is missing, its parent synced once in the life of the store and after
+    /// every making.
+    fn open_directory(&self, directory: &Path) -> io::Result<File> {
+        let name = directory.file_name().and_then(|name| name.to_str());
         let number = name.and_then(|name| usize::from_str_radix(name, 16).ok()).ok_or(io::ErrorKind::InvalidInput)?;
-        if !self.durable[number].load(Ordering::Acquire) {
+        let missing = !directory.exists();
+        if missing {
+            fs::create_dir_all(directory)?;
+        }
+        if missing || !self.durable[number].load(Ordering::Acquire) {
+            self.durable[number].store(false, Ordering::Release);
             let shards = File::open(self.root.join("shards"))?;
             self.or_fail(shards.sync_all())?;
             self.durable[number].store(true, Ordering::Release);
         }
-        Ok(())
+        File::open(directory)
     }
 
     /// After a failed sync the kernel may have dropped the dirty pages and call the next one a success: stop for good.
