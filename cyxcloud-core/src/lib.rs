@@ -1,6 +1,7 @@
 //! The pure heart of CyxCloud: an erasure-coded object store without runtime, clock, randomness, files or sockets.
 //!
 //! * [`data`] is pure and listed in data-path order: chunk, erasure, shard, placement, manifest.
+//! * [`control`] is pure as well: node lifecycle, chunk health, repair plan, balance, durability.
 //! * [`port`] holds the traits that the outside implements ([`port::Store`], [`port::Meta`], [`port::Transport`],
 //!   [`port::Environment`], [`port::Members`]).
 //! * [`engine`] is plain async code over the ports: put, get, list, delete, multipart, gc, and the node side, serve.
@@ -8,6 +9,7 @@
 //!
 //! ARCHITECTURE.md walks one PUT and one GET through these files.
 
+pub mod control;
 pub mod data;
 pub mod engine;
 pub mod error;

@@ -1,5 +1,7 @@
 //! What an operator decides, checked once when a cluster is opened.
 
+use crate::control::job::Backoff;
+use crate::control::lifecycle::Timers;
 use crate::data::erasure::Scheme;
 use crate::{Error, Result};
 
@@ -28,6 +30,16 @@ pub struct Policy {
     pub lease_ttl_ms: u64,
     /// Dead chunks keep their shards this long, for readers that still hold the old manifest.
     pub gc_grace_ms: u64,
+    /// Deleted objects can be restored this long; 0 keeps no trash.
+    pub trash_window_ms: u64,
+    /// When nodes are offline, trusted again, drained, removed.
+    pub timers: Timers,
+    /// Chunks repaired at the same time by one repairer (`REPAIR_PARALLELISM`).
+    pub repair_parallelism: usize,
+    /// Of these, at most so many that write to the same node.
+    pub repair_per_node: usize,
+    /// When a failed repair is tried again.
+    pub repair_backoff: Backoff,
 }
 
 impl Default for Policy {
@@ -44,6 +56,11 @@ impl Default for Policy {
             body_idle_ms: 60_000,
             lease_ttl_ms: 60_000,
             gc_grace_ms: 15 * 60_000,
+            trash_window_ms: 0,
+            timers: Timers::default(),
+            repair_parallelism: 4,
+            repair_per_node: 2,
+            repair_backoff: Backoff::default(),
         }
     }
 }
@@ -83,7 +100,11 @@ impl Policy {
         require(self.get_window_chunks >= 1, "get_window_chunks must be at least 1".into())?;
         require(self.request_timeout_ms > self.hedge_after_ms, "request_timeout_ms must exceed hedge_after_ms".into())?;
         require(self.body_idle_ms >= 1, "body_idle_ms must be at least 1".into())?;
-        require(self.lease_ttl_ms >= 3, "lease_ttl_ms must be at least 3".into())
+        require(self.lease_ttl_ms >= 3, "lease_ttl_ms must be at least 3".into())?;
+        require(self.repair_parallelism >= 1, "repair_parallelism must be at least 1".into())?;
+        require(self.repair_per_node >= 1, "repair_per_node must be at least 1".into())?;
+        require(self.repair_backoff.attempts >= 1, "repair_backoff.attempts must be at least 1".into())?;
+        self.timers.validate()
     }
 }
 
@@ -94,7 +115,7 @@ mod tests {
     #[test]
     fn the_default_is_valid_and_each_bound_is_enforced() {
         Policy::default().validate().unwrap();
-        let broken: [fn(&mut Policy); 9] = [
+        let broken: [fn(&mut Policy); 13] = [
             |p| p.chunk_size_bytes = 1023,
             |p| p.chunk_size_bytes = Policy::MAX_CHUNK_BYTES + 1,
             |p| p.inline_max_bytes = Policy::MAX_INLINE_BYTES + 1,
@@ -104,6 +125,10 @@ mod tests {
             |p| p.request_timeout_ms = p.hedge_after_ms,
             |p| p.body_idle_ms = 0,
             |p| p.lease_ttl_ms = 2,
+            |p| p.repair_parallelism = 0,
+            |p| p.repair_per_node = 0,
+            |p| p.repair_backoff.attempts = 0,
+            |p| p.timers.drain_after_ms = p.timers.offline_after_ms - 1,
         ];
         for breaks in broken {
             let mut policy = Policy::default();

@@ -45,7 +45,7 @@ impl Engine {
     async fn collect_dead(&self, done: &mut Collected) -> Result<()> {
         let mut after: Option<ChunkId> = None;
         loop {
-            let dead = self.meta().claim_dead_chunks(self.now(), self.policy.gc_grace_ms, after, PAGE).await?;
+            let dead = self.meta().claim_dead_chunks(self.policy.gc_grace_ms, after, PAGE).await?;
             let Some(last) = dead.chunks.last() else { return Ok(()) };
             after = Some(last.id);
             for chunk in &dead.chunks {
@@ -75,7 +75,7 @@ impl Engine {
 
     async fn collect_orphans(&self, node: NodeId, done: &mut Collected) -> Result<()> {
         // The fence comes first: whoever commits after the metadata are read below holds a lease at or above it.
-        let fence = self.meta().fence(self.now()).await?;
+        let fence = self.meta().fence().await?;
         let mut after = None;
         loop {
             let Ok(NodeResponse::Shards(page)) = self.call(node, NodeRequest::List { after, limit: PAGE }).await else {

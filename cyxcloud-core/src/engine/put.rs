@@ -91,7 +91,7 @@ impl Engine {
         let chunk_size_bytes = chunk_size_bytes.unwrap_or(self.policy.chunk_size_bytes);
         Policy::check_chunk_size(chunk_size_bytes)?;
         let source = ChunkSource::new(self.impatient(body), chunk_size_bytes);
-        let lease = self.meta().begin_lease(self.now(), self.policy.lease_ttl_ms).await?;
+        let lease = self.meta().begin_lease(self.policy.lease_ttl_ms).await?;
         let staged = self.under_lease(lease.epoch, self.stage_under(lease.epoch, source, kind)).await;
         if staged.is_err() {
             // Best effort: an unended lease only delays garbage collection until it expires.
@@ -106,7 +106,7 @@ impl Engine {
     /// Those of [`crate::port::Meta::commit_object`]; the bytes are then orphans.
     pub async fn commit(&self, staged: Staged, object: NewVersion) -> Result<Object> {
         let Staged { epoch, manifest, chunks } = staged;
-        let commit = CommitObject { epoch, now: self.now(), object, manifest, chunks };
+        let commit = CommitObject { epoch, object, manifest, chunks };
         let committed = self.meta().commit_object(commit).await;
         if committed.is_err() {
             let _ = self.meta().end_lease(epoch).await;
@@ -126,7 +126,7 @@ impl Engine {
         };
         let NewPart { number, version, etag, modified, system } = new;
         let part = Part { number, version, size_bytes, etag, modified, system, chunks: refs };
-        let commit = CommitPart { epoch, now: self.now(), upload, part: part.clone(), chunks };
+        let commit = CommitPart { epoch, upload, part: part.clone(), chunks };
         match self.meta().commit_part(commit).await {
             Ok(()) => Ok(part),
             Err(e) => {
@@ -166,7 +166,7 @@ impl Engine {
             loop {
                 self.env().sleep(ttl_ms / 3).await;
                 // Other errors pass: there are two more tries before the lease expires, and the commit checks it anyway.
-                if let Err(e) = self.meta().renew_lease(epoch, self.now(), ttl_ms).await
+                if let Err(e) = self.meta().renew_lease(epoch, ttl_ms).await
                     && e.kind() == ErrorKind::Conflict
                 {
                     return e;

@@ -7,6 +7,8 @@
 //! * **Fence.** [`Meta::fence`] drops expired leases and returns the lowest epoch still alive, or the next one to be given. No
 //!   commit can ever refer to a shard whose highest epoch lies below a fence unless the metadata already do. That is what
 //!   makes deleting such shards safe, without trusting any clock.
+//! * **Clock.** Times are those of the store's own clock, one for all its callers: a gateway whose clock is wrong neither shortens a grace
+//!   nor outlives its lease.
 //! * **References.** A chunk counts the objects and parts that name it. At zero it is dead; after the grace it can be claimed for
 //!   deletion; a commit that brings the same content again revives it with the copies just written.
 
@@ -15,7 +17,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
+use crate::control::job::{Backoff, Job};
+use crate::control::lifecycle::NodeStatus;
+use crate::data::manifest::{ChunkRecord, ChunkRef, Copy, Manifest};
 use crate::data::placement::Domains;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::{Error, Result, Timestamp};
@@ -128,7 +132,7 @@ pub struct NewVersion {
     pub version: VersionId,
     /// Entity tag without quotes.
     pub etag: String,
-    /// Commit time; must be the time now, since chunks that the commit releases are dead from then on.
+    /// When it was made, as the caller shows it.
     pub modified: Timestamp,
     /// Content headers, user pairs, checksums.
     pub metadata: Metadata,
@@ -141,8 +145,6 @@ pub struct NewVersion {
 pub struct CommitObject {
     /// Epoch of the writer's lease; the commit ends it.
     pub epoch: u64,
-    /// Time now, to judge the lease.
-    pub now: Timestamp,
     /// What it becomes.
     pub object: NewVersion,
     /// Its bytes.
@@ -203,8 +205,6 @@ pub struct Part {
 pub struct CommitPart {
     /// Epoch of the writer's lease; the commit ends it.
     pub epoch: u64,
-    /// Time now, to judge the lease.
-    pub now: Timestamp,
     /// The upload.
     pub upload: UploadId,
     /// The part.
@@ -231,6 +231,50 @@ pub struct CompleteUpload {
     pub parts: Vec<PartChoice>,
     /// What it becomes; bucket and key must be those of the upload.
     pub object: NewVersion,
+}
+
+/// Place the shards of a chunk anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplaceCopies {
+    /// Epoch of the lease that every copy not in `expected` was stored under; it stays alive.
+    pub epoch: u64,
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The copies its record must still have, in any order.
+    pub expected: Vec<Copy>,
+    /// The copies it has afterwards.
+    pub copies: Vec<Copy>,
+}
+
+/// What becomes of a deleted object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Its chunks are released at once.
+    Release,
+    /// It is kept in the trash with its chunks until [`Meta::purge_trash`].
+    Trash,
+}
+
+/// An object in the trash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trashed {
+    /// What it was.
+    pub head: ObjectHead,
+    /// When it was deleted.
+    pub deleted: Timestamp,
+}
+
+/// What a bucket holds, kept in the same transactions that change it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Objects.
+    pub objects: u64,
+    /// Bytes of objects.
+    pub object_bytes: u64,
+    /// Bytes of parts of uploads in progress.
+    pub part_bytes: u64,
+    /// Bytes of objects in the trash.
+    pub trash_bytes: u64,
 }
 
 /// Where a scan begins.
@@ -293,17 +337,20 @@ pub trait Meta: Send + Sync + 'static {
     async fn bucket(&self, name: &BucketName) -> Result<Bucket>;
     /// The buckets of `owner` by name.
     async fn list_buckets(&self, owner: AccountId) -> Result<Vec<Bucket>>;
-    /// Removes an empty bucket and aborts its uploads. [`crate::ErrorKind::NotEmpty`], [`crate::ErrorKind::NotFound`].
-    async fn delete_bucket(&self, bucket: BucketId, now: Timestamp) -> Result<()>;
+    /// Removes a bucket without objects, aborts its uploads and empties its trash. [`crate::ErrorKind::NotEmpty`], [`crate::ErrorKind::NotFound`].
+    async fn delete_bucket(&self, bucket: BucketId) -> Result<()>;
 
-    /// Begins a lease that lives until `now + ttl_ms`.
-    async fn begin_lease(&self, now: Timestamp, ttl_ms: u64) -> Result<Lease>;
-    /// Lets a live lease live until `now + ttl_ms`, be it later or earlier than before. [`crate::ErrorKind::Conflict`] when it is expired or gone.
-    async fn renew_lease(&self, epoch: u64, now: Timestamp, ttl_ms: u64) -> Result<Lease>;
+    /// What the bucket holds, or [`crate::ErrorKind::NotFound`].
+    async fn usage(&self, bucket: BucketId) -> Result<Usage>;
+
+    /// Begins a lease that lives for `ttl_ms`.
+    async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease>;
+    /// Lets a live lease live for `ttl_ms` from now, be it longer or shorter than before. [`crate::ErrorKind::Conflict`] when it is expired or gone.
+    async fn renew_lease(&self, epoch: u64, ttl_ms: u64) -> Result<Lease>;
     /// Ends a lease; nothing happens when it is gone.
     async fn end_lease(&self, epoch: u64) -> Result<()>;
-    /// Drops leases expired at `now`; the lowest live epoch, or the next that will be given.
-    async fn fence(&self, now: Timestamp) -> Result<u64>;
+    /// Drops expired leases; the lowest live epoch, or the next that will be given.
+    async fn fence(&self) -> Result<u64>;
     /// Drops every lease: only for a process that has the cluster to itself and knows that all former writers are dead.
     async fn drop_all_leases(&self) -> Result<()>;
 
@@ -314,8 +361,15 @@ pub trait Meta: Send + Sync + 'static {
     async fn commit_object(&self, commit: CommitObject) -> Result<Object>;
     /// The object, or [`crate::ErrorKind::NotFound`].
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object>;
-    /// Removes the object and releases its chunks at `now`. Ok(false) when nothing was there (nor the bucket) and the condition allows that.
-    async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, now: Timestamp) -> Result<bool>;
+    /// Removes the object. Ok(false) when nothing was there (nor the bucket) and the condition allows that.
+    async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, fate: Fate) -> Result<bool>;
+    /// Up to `limit` objects of the trash whose key begins with `prefix` and (key, version) lies after `after`, in that order.
+    async fn list_trash(&self, bucket: BucketId, prefix: &str, after: Option<(String, VersionId)>, limit: usize) -> Result<Vec<Trashed>>;
+    /// Takes an object out of the trash and makes it current again. [`crate::ErrorKind::NotFound`] when it is not in the trash,
+    /// [`crate::ErrorKind::Precondition`] when the object that is there does not meet the condition.
+    async fn restore_object(&self, bucket: BucketId, key: &ObjectKey, version: VersionId, precondition: Precondition) -> Result<Object>;
+    /// Forgets up to `limit` objects that have been in the trash for `window_ms`, and releases their chunks. How many.
+    async fn purge_trash(&self, window_ms: u64, limit: usize) -> Result<u64>;
     /// Up to `limit` objects whose key begins with `prefix`, in byte order of the key; none when the bucket is gone.
     async fn scan_objects(&self, bucket: BucketId, prefix: &str, start: ScanStart, limit: usize) -> Result<Vec<ObjectHead>>;
     /// Makes an object of another's bytes. [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Conflict`], [`crate::ErrorKind::Precondition`].
@@ -334,19 +388,37 @@ pub trait Meta: Send + Sync + 'static {
     /// Turns an upload into an object in one step. [`crate::ErrorKind::NotFound`] when the upload is gone, [`crate::ErrorKind::Conflict`] when a part
     /// changed or is gone, [`crate::ErrorKind::Precondition`].
     async fn complete_upload(&self, complete: CompleteUpload) -> Result<Object>;
-    /// Removes the upload and releases its parts at `now`. [`crate::ErrorKind::NotFound`] when it is gone.
-    async fn abort_upload(&self, upload: UploadId, now: Timestamp) -> Result<()>;
+    /// Removes the upload and releases its parts. [`crate::ErrorKind::NotFound`] when it is gone.
+    async fn abort_upload(&self, upload: UploadId) -> Result<()>;
 
     /// The records of these chunks, None for those unknown, in the same order. Dead chunks count as known until they are finished.
     async fn chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<ChunkRecord>>>;
     /// Up to `limit` referenced chunks after `after`, by id.
     async fn scan_chunks(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkRecord>>;
-    /// Claims up to `limit` chunks that have been unreferenced since `now - grace_ms`, or were claimed before and not finished, for
-    /// deletion; takes the fence of `now` in the same transaction.
-    async fn claim_dead_chunks(&self, now: Timestamp, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks>;
+    /// Claims up to `limit` chunks that have been unreferenced for `grace_ms`, or were claimed before and not finished, for
+    /// deletion; takes the fence in the same transaction.
+    async fn claim_dead_chunks(&self, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks>;
     /// Forgets a claimed chunk whose shards are all deleted. Ok(false) when it was revived meanwhile, or claimed again with another
     /// fence: then nothing happens.
     async fn finish_dead_chunk(&self, chunk: ChunkId, fence: u64) -> Result<bool>;
+
+    /// Places the shards of a referenced chunk anew. [`crate::ErrorKind::Conflict`] when the lease is dead, the chunk is not referenced or its copies
+    /// are not the expected ones; [`crate::ErrorKind::Invalid`] when `copies` leave a shard out or name one the scheme has not.
+    async fn replace_copies(&self, replace: ReplaceCopies) -> Result<()>;
+
+    /// Opens a job for each chunk, or changes the one that is there, by [`Backoff::found`]; pairs of chunk and priority. How many are new or
+    /// were opened again.
+    async fn enqueue_jobs(&self, found: Vec<(ChunkId, u32)>, backoff: Backoff) -> Result<u64>;
+    /// Takes up to `limit` jobs under the lease of `epoch`: those pending and due, and those whose holder's lease is dead; by priority,
+    /// then by chunk. [`crate::ErrorKind::Conflict`] when the lease itself is dead.
+    async fn claim_jobs(&self, epoch: u64, limit: usize) -> Result<Vec<Job>>;
+    /// Ends the work on a job held under `epoch`: completed, or failed for a reason and then changed by [`Backoff::failed`]. Ok(false) when the
+    /// job is not held under it any more; then nothing happens.
+    async fn finish_job(&self, epoch: u64, chunk: ChunkId, failure: Option<String>, backoff: Backoff) -> Result<bool>;
+    /// Up to `limit` jobs after `after`, by chunk.
+    async fn list_jobs(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<Job>>;
+    /// Forgets jobs that were completed, or failed for good, at least `age_ms` ago. How many.
+    async fn prune_jobs(&self, age_ms: u64) -> Result<u64>;
 
     /// Adds or replaces a key pair.
     async fn put_access_key(&self, key: AccessKey) -> Result<()>;
@@ -359,4 +431,8 @@ pub trait Meta: Send + Sync + 'static {
     async fn put_node(&self, node: NodeRecord) -> Result<()>;
     /// All nodes by name.
     async fn list_nodes(&self) -> Result<Vec<NodeRecord>>;
+    /// Where each node stands in the lifecycle, by id; none for a node that nobody watched yet.
+    async fn node_statuses(&self) -> Result<Vec<(NodeId, NodeStatus)>>;
+    /// Stores where a node stands. [`crate::ErrorKind::Conflict`] when it does not stand at `expected` any more.
+    async fn set_node_status(&self, node: NodeId, expected: Option<NodeStatus>, status: NodeStatus) -> Result<()>;
 }

@@ -13,7 +13,7 @@ use super::{Engine, Ports, StageKind, Staged};
 use crate::data::erasure::Scheme;
 use crate::id::{AccountId, BucketId, BucketName, ObjectKey, VersionId};
 use crate::policy::Policy;
-use crate::port::{Bucket, Environment, Metadata, NewVersion, Object, Precondition};
+use crate::port::{Bucket, Environment, Fate, Metadata, NewVersion, Object, Precondition};
 use crate::testing::{MemoryMeta, MemoryNodes, SplitMix64, VirtualTime};
 use crate::{Error, Result};
 
@@ -39,7 +39,7 @@ impl World {
         let time = VirtualTime::new(1);
         let env: Arc<dyn Environment> = Arc::new(time.clone());
         let nodes = Arc::new(MemoryNodes::new(nodes, capacity_bytes, env.clone()));
-        let ports = Ports { meta: Arc::new(MemoryMeta::new()), transport: nodes.clone(), members: nodes.clone(), env };
+        let ports = Ports { meta: Arc::new(MemoryMeta::new(env.clone())), transport: nodes.clone(), members: nodes.clone(), env };
         let engine = Engine::new(ports, policy).unwrap();
         let name = BucketName::new("bucket").unwrap();
         let bucket = Bucket { id: BUCKET, name, owner: AccountId([0; 16]), created: engine.now() };
@@ -86,7 +86,7 @@ impl World {
 
     fn delete(&self, key: &str) {
         let key = ObjectKey::new(key).unwrap();
-        let deleted = self.engine.meta().delete_object(BUCKET, &key, Precondition::None, self.engine.now());
+        let deleted = self.engine.meta().delete_object(BUCKET, &key, Precondition::None, Fate::Release);
         assert!(self.time.run(deleted).unwrap());
     }
 

@@ -1,0 +1,6 @@
+//! Pure decisions over views: what state a node is in, how endangered a chunk is, what repair should do next.
+//!
+//! Everything here is a total function of its arguments. The engine gathers the views, asks, and carries out the answer.
+
+pub mod job;
+pub mod lifecycle;

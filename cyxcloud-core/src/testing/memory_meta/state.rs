@@ -1,0 +1,190 @@
+//! What the metadata store in memory remembers, and the steps its transactions are made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::control::job::Job;
+use crate::control::lifecycle::NodeStatus;
+use crate::data::erasure::Scheme;
+use crate::data::manifest::{ChunkRecord, ChunkRef, Copy, Manifest};
+use crate::id::{BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
+use crate::port::{AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Upload, Usage};
+use crate::{Error, Result, Timestamp};
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) buckets: BTreeMap<BucketName, Bucket>,
+    pub(super) objects: BTreeMap<(BucketId, String), Object>,
+    pub(super) uploads: BTreeMap<UploadId, Upload>,
+    pub(super) parts: BTreeMap<(UploadId, u32), Part>,
+    pub(super) chunks: BTreeMap<ChunkId, Chunk>,
+    pub(super) leases: BTreeMap<u64, Timestamp>,
+    pub(super) last_epoch: u64,
+    pub(super) access_keys: BTreeMap<String, AccessKey>,
+    pub(super) nodes: BTreeMap<NodeId, NodeRecord>,
+    pub(super) statuses: BTreeMap<NodeId, NodeStatus>,
+    /// By bucket, key and version, with the time of deletion.
+    pub(super) trash: BTreeMap<(BucketId, String, VersionId), (Object, Timestamp)>,
+    pub(super) jobs: BTreeMap<ChunkId, Job>,
+}
+
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) record: ChunkRecord,
+    /// How often objects and parts name it.
+    pub(super) refs: u64,
+    /// When `refs` became 0.
+    pub(super) dead: Timestamp,
+    /// Fence of the last claim since then.
+    pub(super) claim: Option<u64>,
+}
+
+impl State {
+    pub(super) fn require_bucket(&self, id: BucketId) -> Result<()> {
+        if self.buckets.values().any(|b| b.id == id) { Ok(()) } else { Err(Error::not_found(format!("no bucket {id}"))) }
+    }
+
+    pub(super) fn require_lease(&self, epoch: u64, now: Timestamp) -> Result<()> {
+        match self.leases.get(&epoch) {
+            Some(expires) if now <= *expires => Ok(()),
+            _ => Err(Error::conflict(format!("lease {epoch} is expired or ended"))),
+        }
+    }
+
+    pub(super) fn fence(&mut self, now: Timestamp) -> u64 {
+        self.leases.retain(|_, expires| now <= *expires);
+        self.leases.keys().next().copied().unwrap_or(self.last_epoch + 1)
+    }
+
+    pub(super) fn object(&self, bucket: BucketId, key: &ObjectKey) -> Option<&Object> {
+        self.objects.get(&(bucket, key.as_str().to_owned()))
+    }
+
+    pub(super) fn check(&self, condition: &Precondition, bucket: BucketId, key: &ObjectKey) -> Result<()> {
+        condition.check(self.object(bucket, key).map(|o| (o.head.etag.as_str(), o.head.version)))
+    }
+
+    pub(super) fn upload(&self, id: UploadId) -> Result<&Upload> {
+        self.uploads.get(&id).ok_or_else(|| Error::not_found(format!("no upload {id}")))
+    }
+
+    /// Every chunk must be brought along with its record or be referenced already.
+    pub(super) fn require_chunks(&self, refs: &[ChunkRef], records: &[ChunkRecord]) -> Result<()> {
+        check_records(refs, records)?;
+        let brought: BTreeSet<_> = records.iter().map(|r| r.id).collect();
+        let known = |r: &ChunkRef| self.chunks.get(&r.id).is_some_and(|c| c.refs > 0 && c.record.size_bytes == r.size_bytes);
+        match refs.iter().find(|r| !brought.contains(&r.id) && !known(r)) {
+            Some(missing) => Err(Error::invalid(format!("chunk {} is neither brought along nor referenced", missing.id))),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes over the newest copies and counts one reference for each time a chunk is named.
+    pub(super) fn count(&mut self, refs: &[ChunkRef], records: Vec<ChunkRecord>) {
+        for record in records {
+            let chunk = Chunk { refs: self.chunks.get(&record.id).map_or(0, |c| c.refs), record, dead: Timestamp(0), claim: None };
+            self.chunks.insert(chunk.record.id, chunk);
+        }
+        for r in refs {
+            self.chunks.get_mut(&r.id).expect("require_chunks saw it").refs += 1;
+        }
+    }
+
+    pub(super) fn release(&mut self, refs: &[ChunkRef], now: Timestamp) {
+        for r in refs {
+            let chunk = self.chunks.get_mut(&r.id).expect("a named chunk is known");
+            chunk.refs -= 1;
+            if chunk.refs == 0 {
+                chunk.dead = now;
+            }
+        }
+    }
+
+    /// Puts the object in place and releases the chunks of the one that was there; its own are counted already.
+    pub(super) fn place(&mut self, new: NewVersion, manifest: Manifest, now: Timestamp) -> Object {
+        let NewVersion { bucket, key, version, etag, modified, metadata, precondition: _ } = new;
+        let at = (bucket, key.as_str().to_owned());
+        let object = Object { head: ObjectHead { key, version, size_bytes: manifest.size_bytes(), etag, modified, metadata }, manifest };
+        if let Some(old) = self.objects.insert(at, object.clone()) {
+            self.release(old.manifest.chunks(), now);
+        }
+        object
+    }
+
+    pub(super) fn remove_upload(&mut self, id: UploadId, now: Timestamp) {
+        self.uploads.remove(&id);
+        let numbers: Vec<_> = self.parts.range((id, 0)..=(id, u32::MAX)).map(|(at, _)| *at).collect();
+        for at in numbers {
+            let part = self.parts.remove(&at).expect("just listed");
+            self.release(&part.chunks, now);
+        }
+    }
+
+    /// The chunks of the chosen parts, in order.
+    pub(super) fn choose(&self, complete: &CompleteUpload) -> Result<Vec<ChunkRef>> {
+        let mut chunks = Vec::new();
+        for choice in &complete.parts {
+            match self.parts.get(&(complete.upload, choice.number)) {
+                Some(part) if part.version == choice.version => chunks.extend(&part.chunks),
+                _ => return Err(Error::conflict(format!("part {} is not the one that was checked", choice.number))),
+            }
+        }
+        Ok(chunks)
+    }
+
+    pub(super) fn empty_trash(&mut self, bucket: BucketId, now: Timestamp) {
+        let all: Vec<_> = self.trash.keys().filter(|(of, ..)| *of == bucket).cloned().collect();
+        for at in all {
+            let (object, _) = self.trash.remove(&at).expect("just listed");
+            self.release(object.manifest.chunks(), now);
+        }
+    }
+
+    /// Counted anew each time, which is what kept counters must equal.
+    pub(super) fn usage(&self, bucket: BucketId) -> Usage {
+        let sizes = || self.objects.iter().filter(|((of, _), _)| *of == bucket).map(|(_, object)| object.head.size_bytes);
+        let parts = self.parts.iter().filter(|((upload, _), _)| self.uploads[upload].bucket == bucket);
+        let trash = self.trash.iter().filter(|((of, ..), _)| *of == bucket);
+        Usage {
+            objects: sizes().count() as u64,
+            object_bytes: sizes().sum(),
+            part_bytes: parts.map(|(_, part)| part.size_bytes).sum(),
+            trash_bytes: trash.map(|(_, (object, _))| object.head.size_bytes).sum(),
+        }
+    }
+}
+
+/// What can be told from the request alone: every record is whole, of a chunk that is named, and the only one of it.
+pub(super) fn check_records(refs: &[ChunkRef], records: &[ChunkRecord]) -> Result<()> {
+    let mut sizes = BTreeMap::new();
+    for record in records {
+        record.check().map_err(|e| Error::invalid("a chunk record contradicts itself").with_source(e))?;
+        if sizes.insert(record.id, record.size_bytes).is_some() {
+            return Err(Error::invalid(format!("two records of chunk {}", record.id)));
+        }
+    }
+    if let Some(wrong) = refs.iter().find(|r| sizes.get(&r.id).is_some_and(|size| *size != r.size_bytes)) {
+        return Err(Error::invalid(format!("chunk {} has another size in its record", wrong.id)));
+    }
+    let named: BTreeSet<_> = refs.iter().map(|r| r.id).collect();
+    match records.iter().find(|r| !named.contains(&r.id)) {
+        Some(stray) => Err(Error::invalid(format!("record of chunk {}, which is not named", stray.id))),
+        None => Ok(()),
+    }
+}
+
+/// Whether two lists name the same copies, in whatever order.
+pub(super) fn same_copies(a: &[Copy], b: &[Copy]) -> bool {
+    let sorted = |copies: &[Copy]| {
+        let mut copies = copies.to_vec();
+        copies.sort_unstable();
+        copies
+    };
+    sorted(a) == sorted(b)
+}
+
+/// Every shard of the scheme has a copy, and nothing else has.
+pub(super) fn check_copies(scheme: Scheme, copies: &[Copy]) -> Result<()> {
+    let shards: BTreeSet<usize> = copies.iter().map(|copy| copy.shard.into()).collect();
+    let whole = shards.len() == scheme.total() && shards.last().is_none_or(|last| *last < scheme.total());
+    if whole { Ok(()) } else { Err(Error::invalid(format!("the copies of a {scheme} chunk must name each of its shards and no other"))) }
+}
