@@ -14,8 +14,8 @@ pub mod put;
 pub mod repair;
 pub mod scrub;
 pub mod serve;
-mod suspects;
 mod survey;
+mod suspects;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,9 +33,9 @@ pub use get::ByteStream;
 pub use health::{ClusterHealth, NodeHealth};
 pub use list::{ListQuery, Listing};
 pub use nodes::NodeChange;
+pub use put::{NewPart, StageKind, StageOptions, Staged};
 pub use repair::{RepairScan, Repaired};
 pub use scrub::Scrubbed;
-pub use put::{NewPart, StageKind, StageOptions, Staged};
 
 /// What an engine stands on.
 #[derive(Clone)]

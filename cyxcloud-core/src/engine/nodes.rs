@@ -54,7 +54,8 @@ impl Engine {
     pub async fn watch_nodes(&self) -> Result<Vec<NodeChange>> {
         let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
         let members = self.ports.members.view();
-        let beats = members.nodes.iter().map(|node| async { (node.id, self.is_heard(node.id).await) });
+        let ask = |node: NodeId| async move { (node, self.is_heard(node).await) };
+        let beats: Vec<_> = members.nodes.iter().map(|node| ask(node.id)).collect();
         let beats: Vec<(NodeId, bool)> = stream::iter(beats).buffer_unordered(PARALLEL).collect().await;
         let now = self.now();
         let (before, since) = {

@@ -17,7 +17,7 @@ use crate::data::shard;
 use crate::id::{NodeId, ShardKey, UploadId, VersionId};
 use crate::policy::Policy;
 use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part, compute};
-use crate::{Error, ErrorKind, Result, Timestamp};
+use crate::{Error, Result, Timestamp};
 
 /// What staged bytes will become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{FutureExt, join_all};
 use futures::lock::Mutex as Lane;
 use futures::stream::{self, StreamExt};
 
@@ -113,11 +113,11 @@ impl Engine {
             return Ok(None);
         }
         let lanes = Lanes::new(self.policy.repair_per_node);
-        let work: Vec<Result<Repaired>> =
-            stream::iter(jobs).map(|job| self.repair_job(epoch, job, &lanes)).buffer_unordered(parallel).collect().await;
+        let work: Vec<_> = jobs.into_iter().map(|job| self.repair_job(epoch, job, &lanes).boxed()).collect();
+        let mut work = stream::iter(work).buffer_unordered(parallel);
         let mut done = Repaired::default();
-        for work in work {
-            done.add(work?);
+        while let Some(repaired) = work.next().await {
+            done.add(repaired?);
         }
         Ok(Some(done))
     }
@@ -191,7 +191,7 @@ impl Engine {
     async fn prove(&self, record: &ChunkRecord, copies: &[Copy], known: &mut Known) -> Result<()> {
         let fleet = self.fleet();
         let asked: Vec<Copy> = copies.iter().filter(|copy| fleet.expected(copy.node) <= CopyState::Leaving).copied().collect();
-        let answers = join_all(asked.iter().map(|copy| self.prove_copy(record, *copy))).await;
+        let answers = join_all(asked.iter().map(|copy| self.prove_copy(record, *copy).boxed())).await;
         let mut outcome = Ok(());
         for (copy, answer) in asked.into_iter().zip(answers) {
             if let Err(error) = answer {
@@ -247,7 +247,7 @@ impl Repair<'_> {
     /// Makes the planned copies, proves all, and changes the record. After an error `known` says what to plan around.
     async fn carry_out(&self, known: &mut Known, done: &mut Repaired) -> Result<()> {
         let shards = self.payloads(known, done).await?;
-        let writes = self.plan.write.iter().map(|write| self.write(write.copy, &shards));
+        let writes = self.plan.write.iter().map(|write| self.write(write.copy, &shards).boxed());
         let written = join_all(writes).await;
         let mut outcome = Ok(());
         for (write, result) in self.plan.write.iter().zip(written) {
