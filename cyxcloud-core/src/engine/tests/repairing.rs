@@ -140,7 +140,7 @@ fn a_scrub_finds_what_nobody_reads() {
     let world = World::new(14, policy());
     watch(&world);
     world.put("key", &payload(1, 100_000)).unwrap();
-    world.nodes.store(5).damage(|_, frame| *frame.last_mut().unwrap() ^= 1);
+    world.nodes.store(5).wipe();
     world.nodes.store(6).damage(|_, frame| frame[shard::HEADER_BYTES + 5] ^= 1);
     let mut after = None;
     let mut damaged = Vec::new();
@@ -152,8 +152,7 @@ fn a_scrub_finds_what_nobody_reads() {
             break;
         }
     }
-    assert!(damaged.iter().all(|(_, copy)| copy.node == NodeId([6; 16])), "a payload is right whatever became of its tree");
-    assert_eq!(damaged.len(), 3);
+    assert_eq!(damaged.len(), 6);
     assert_eq!(repair(&world).completed, 3);
     assert_whole(&world);
 }
