@@ -57,6 +57,8 @@ pub struct Engine {
     coders: Mutex<BTreeMap<Scheme, Arc<Coder>>>,
     nodes: nodes::Nodes,
     suspects: suspects::Suspects,
+    /// False only in the simulator, which must notice.
+    verifies_shards: bool,
 }
 
 impl Engine {
@@ -65,8 +67,22 @@ impl Engine {
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when the policy contradicts itself.
     pub fn new(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
+        Self::build(ports, policy, true).map(Arc::new)
+    }
+
+    /// An engine with a planted bug: it believes whatever a node sends. The simulator must catch it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn gullible(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
+        Self::build(ports, policy, false).map(Arc::new)
+    }
+
+    fn build(ports: Ports, policy: Policy, verifies_shards: bool) -> Result<Self> {
         policy.validate()?;
-        Ok(Arc::new(Self { ports, policy, coders: Mutex::default(), nodes: Default::default(), suspects: Default::default() }))
+        let (nodes, suspects) = Default::default();
+        Ok(Self { ports, policy, coders: Mutex::default(), nodes, suspects, verifies_shards })
     }
 
     /// The metadata store.
