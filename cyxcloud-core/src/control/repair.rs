@@ -145,3 +145,7 @@ fn holders(sources: &[Copy], target: Copy) -> Vec<NodeId> {
     nodes.sort_by_key(|node| *node != target.node);
     nodes
 }
+
+#[cfg(test)]
+#[path = "repair_tests.rs"]
+mod tests;
