@@ -36,7 +36,7 @@ impl Engine {
     pub async fn collect_garbage(&self) -> Result<Collected> {
         let mut done = Collected::default();
         self.collect_dead(&mut done).await?;
-        for node in self.ports.members.view().nodes.iter().map(|n| n.id) {
+        for node in self.ports.members.view().nodes().iter().map(|n| n.id) {
             self.collect_orphans(node, &mut done).await?;
         }
         Ok(done)

@@ -62,7 +62,7 @@ impl Engine {
             chunks_unreadable: 0,
             chunks_clumped: 0,
         };
-        let reachable: Vec<NodeId> = view.nodes.iter().filter(|n| n.reachable).map(|n| n.id).collect();
+        let reachable: Vec<NodeId> = view.nodes().iter().filter(|n| n.reachable).map(|n| n.id).collect();
         let mut worst: Option<Option<usize>> = None;
         let mut after = None;
         loop {
@@ -94,7 +94,8 @@ impl Engine {
             }
         }
         health.read_tolerance = worst.flatten();
-        health.nodes = view.nodes.iter().map(|n| NodeHealth { view: n.clone(), shards: shards.get(&n.id).copied().unwrap_or(0) }).collect();
+        health.nodes =
+            view.nodes().iter().map(|n| NodeHealth { view: n.clone(), shards: shards.get(&n.id).copied().unwrap_or(0) }).collect();
         Ok(health)
     }
 
