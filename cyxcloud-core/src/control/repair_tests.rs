@@ -24,7 +24,7 @@ fn view(states: &[(bool, bool)], hosts: usize) -> ClusterView {
         writable: *writable,
         free_bytes: 1 << 40,
     };
-    ClusterView { nodes: states.iter().enumerate().map(node).collect() }
+    ClusterView::new(states.iter().enumerate().map(node).collect())
 }
 
 fn record(scheme: Scheme, copies: Vec<Copy>) -> ChunkRecord {

@@ -92,7 +92,7 @@ impl Engine {
             status: statuses.get(&node.id).copied(),
             shards: shards.get(&node.id).copied().unwrap_or(0),
         };
-        health.nodes = view.nodes.iter().map(node).collect();
+        health.nodes = view.nodes().iter().map(node).collect();
         Ok(health)
     }
 
