@@ -1,7 +1,8 @@
 //! The flows: plain async code over the ports.
 //!
 //! [`put`] makes bytes durable and then visible, [`get`] reads them back verified, [`list`] pages through keys, [`gc`] takes
-//! away what nobody refers to, [`nodes`] watches who is there, [`repair`] makes lost shards anew, [`scrub`] looks for damage, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
+//! away what nobody refers to, [`nodes`] watches who is there, [`repair`] makes lost shards anew, [`scrub`] looks for damage,
+//! [`upkeep`] does these unasked, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
 //! administration, delete, copy) goes straight to [`Meta`].
 
 pub mod gc;
@@ -16,6 +17,7 @@ pub mod scrub;
 pub mod serve;
 mod survey;
 mod suspects;
+pub mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +38,7 @@ pub use nodes::NodeChange;
 pub use put::{NewPart, StageKind, StageOptions, Staged};
 pub use repair::{RepairScan, Repaired};
 pub use scrub::Scrubbed;
+pub use upkeep::{Report, Schedule};
 
 /// What an engine stands on.
 #[derive(Clone)]
