@@ -361,7 +361,9 @@ pub trait Meta: Send + Sync + 'static {
     async fn commit_object(&self, commit: CommitObject) -> Result<Object>;
     /// The object, or [`crate::ErrorKind::NotFound`].
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object>;
-    /// Removes the object. Ok(false) when nothing was there (nor the bucket) and the condition allows that.
+    /// Removes the object. Ok(false) when nothing was there (nor the bucket) and the condition allows that;
+    /// [`crate::ErrorKind::Precondition`], or [`crate::ErrorKind::NotFound`] when the condition asks for an object and none is there.
+    /// [`crate::ErrorKind::Conflict`] when the trash holds this version already, which a caller prevents by new versions for every write.
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, fate: Fate) -> Result<bool>;
     /// Up to `limit` objects of the trash whose key begins with `prefix` and (key, version) lies after `after`, in that order.
     async fn list_trash(&self, bucket: BucketId, prefix: &str, after: Option<(String, VersionId)>, limit: usize) -> Result<Vec<Trashed>>;
