@@ -18,7 +18,7 @@ use crate::{Error, Result, Timestamp};
 
 mod state;
 
-use state::{Chunk, State, check_copies, same_copies};
+use state::{Chunk, State};
 
 /// The reference implementation of [`Meta`]; nothing survives it.
 pub struct MemoryMeta {
@@ -320,21 +320,16 @@ impl Meta for MemoryMeta {
     }
 
     async fn replace_copies(&self, replace: ReplaceCopies) -> Result<()> {
-        let ReplaceCopies { epoch, chunk, expected, copies } = replace;
         let now = self.now();
         let mut state = self.state();
-        state.require_lease(epoch, now)?;
-        let conflict = |why: &str| Err(Error::conflict(format!("chunk {chunk}: {why}")));
-        match state.chunks.get_mut(&chunk) {
+        state.require_lease(replace.epoch, now)?;
+        match state.chunks.get_mut(&replace.chunk) {
             Some(there) if there.refs > 0 => {
-                if !same_copies(&there.record.copies, &expected) {
-                    return conflict("its copies are others than expected");
-                }
-                check_copies(there.record.scheme, &copies)?;
-                there.record.copies = copies;
+                replace.check(&there.record)?;
+                there.record.copies = replace.copies;
                 Ok(())
             }
-            _ => conflict("it is no longer referenced"),
+            _ => Err(Error::conflict(format!("chunk {} is not referenced", replace.chunk))),
         }
     }
 

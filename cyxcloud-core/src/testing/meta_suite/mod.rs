@@ -40,7 +40,8 @@ macro_rules! meta_conformance {
             leases:
                 epochs_only_grow, a_lease_lives_until_it_expires, a_lease_is_renewed, a_lease_may_live_forever, an_ended_lease_is_gone,
                 the_fence_is_the_lowest_live_epoch_or_the_next, a_fence_drops_what_is_expired, all_leases_are_dropped,
-                the_clock_of_the_store_decides,                a_commit_ends_its_lease, a_refused_commit_leaves_the_lease, a_dead_lease_changes_nothing;
+                the_clock_of_the_store_decides, a_commit_ends_its_lease, a_refused_commit_leaves_the_lease,
+                a_dead_lease_changes_nothing;
             objects:
                 an_object_reads_back, an_object_of_no_bytes_reads_back, an_unknown_object_is_not_found, an_overwrite_replaces,
                 buckets_do_not_mix, every_precondition_on_commit, every_precondition_on_delete, every_precondition_on_copy,
