@@ -13,4 +13,4 @@ pub use memory_meta::MemoryMeta;
 pub use memory_nodes::{Fault, MemoryNodes};
 pub use memory_store::MemoryStore;
 pub use random::SplitMix64;
-pub use virtual_time::VirtualTime;
+pub use virtual_time::{Budget, Stuck, Task, Timer, VirtualTime};
