@@ -84,6 +84,21 @@ id! {
     ShardRoot, 32, "shard root";
 }
 
+impl ChunkId {
+    /// The id right before this one; None for the first.
+    pub fn before(self) -> Option<Self> {
+        let mut bytes = self.0;
+        for byte in bytes.iter_mut().rev() {
+            let (less, borrowed) = byte.overflowing_sub(1);
+            *byte = less;
+            if !borrowed {
+                return Some(Self(bytes));
+            }
+        }
+        None
+    }
+}
+
 /// What a node stores a shard under: never the hash of the shard's own bytes, since the shards of an all-zero chunk are alike.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardKey {
@@ -204,6 +219,16 @@ mod tests {
         assert_eq!(id.to_string().parse::<NodeId>().unwrap(), id);
         assert!("xyz".parse::<NodeId>().is_err());
         assert!("+1".repeat(16).parse::<NodeId>().is_err());
+    }
+
+    #[test]
+    fn the_id_before() {
+        let mut id = [7; 32];
+        id[31] = 0;
+        let before = ChunkId(id).before().unwrap();
+        assert!(before < ChunkId(id));
+        assert_eq!((before.0[29], before.0[30], before.0[31]), (7, 6, 0xff));
+        assert_eq!(ChunkId([0; 32]).before(), None);
     }
 
     #[test]

@@ -2,5 +2,7 @@
 //!
 //! Everything here is a total function of its arguments. The engine gathers the views, asks, and carries out the answer.
 
+pub mod health;
 pub mod job;
 pub mod lifecycle;
+pub mod repair;

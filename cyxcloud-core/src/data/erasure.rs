@@ -131,6 +131,20 @@ impl Coder {
             None => Err(Error::invalid("a scheme without parity cannot reconstruct a lost shard")),
         }
     }
+
+    /// Fills in every missing shard, data and parity, from any `k` present shards of one length.
+    ///
+    /// # Errors
+    /// Those of [`Coder::reconstruct_data`].
+    pub fn reconstruct(&self, shards: &mut [Option<Vec<u8>>]) -> Result<()> {
+        if shards.len() == self.scheme.total() && shards.iter().all(Option::is_some) {
+            return Ok(());
+        }
+        match &self.code {
+            Some(code) => code.reconstruct(shards).map_err(unusable),
+            None => Err(Error::invalid("a scheme without parity cannot reconstruct a lost shard")),
+        }
+    }
 }
 
 fn unusable(e: reed_solomon_erasure::Error) -> Error {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use futures::stream::{self, StreamExt};
 
 use super::Engine;
-use crate::data::manifest::ChunkRecord;
+use crate::control::lifecycle::NodeStatus;
+use crate::data::manifest::{ChunkRecord, Copy};
 use crate::id::{ChunkId, NodeId, ShardKey};
 use crate::port::{Deleted, NodeRequest, NodeResponse, ShardInfo};
 use crate::{ErrorKind, Result};
@@ -14,6 +15,9 @@ use crate::{ErrorKind, Result};
 const PAGE: usize = 500;
 /// Deletes in flight.
 const PARALLEL: usize = 64;
+
+/// Finished repair jobs can be looked at this long.
+const JOBS_KEPT_MS: u64 = 24 * 3_600_000;
 
 /// What one round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub struct Collected {
     pub orphans: u64,
     /// Nodes that could not be scanned.
     pub nodes_away: u64,
+    /// Deleted objects whose time in the trash was over.
+    pub trash: u64,
 }
 
 impl Engine {
@@ -34,9 +40,10 @@ impl Engine {
     /// # Errors
     /// Those of the metadata store. Nodes that are away are counted, not failed on.
     pub async fn collect_garbage(&self) -> Result<Collected> {
-        let mut done = Collected::default();
+        let mut done = Collected { trash: self.meta().purge_trash(self.policy.trash_window_ms, PAGE).await?, ..Collected::default() };
+        self.meta().prune_jobs(JOBS_KEPT_MS).await?;
         self.collect_dead(&mut done).await?;
-        for node in self.ports.members.view().nodes.iter().map(|n| n.id) {
+        for node in self.view().nodes.iter().map(|n| n.id) {
             self.collect_orphans(node, &mut done).await?;
         }
         Ok(done)
@@ -58,10 +65,12 @@ impl Engine {
         }
     }
 
-    /// True when every copy is gone.
+    /// True when every copy is gone. A node that was removed is not waited for: should it ever return, its shards are orphans.
     async fn delete_shards(&self, chunk: &ChunkRecord, fence: u64) -> bool {
-        let deletes =
-            chunk.copies.clone().into_iter().map(|copy| self.delete(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence));
+        let statuses = self.node_statuses();
+        let belongs = |node: NodeId| statuses.get(&node).is_none_or(NodeStatus::belongs);
+        let copies: Vec<Copy> = chunk.copies.iter().filter(|copy| belongs(copy.node)).copied().collect();
+        let deletes = copies.into_iter().map(|copy| self.delete(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence));
         let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(PARALLEL).collect().await;
         outcomes.iter().all(|outcome| matches!(outcome, Ok(Deleted::Gone | Deleted::Absent)))
     }

@@ -10,7 +10,7 @@ use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt, TryStreamExt
 
 use super::{Engine, unexpected};
 use crate::data::chunk::shard_len;
-use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Manifest};
+use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::data::shard::{self, ByteRange};
 use crate::id::{NodeId, ShardKey};
 use crate::port::{NodeRequest, NodeResponse, compute};
@@ -118,12 +118,17 @@ impl Engine {
 
     async fn fetch_range(&self, record: &ChunkRecord, index: u8, range: ByteRange) -> Result<Bytes> {
         let node = self.reachable(record, index).ok_or_else(|| Error::unavailable("no reachable node holds the shard"))?;
-        let key = ShardKey { chunk: record.id, index };
-        let proof = match self.call(node, NodeRequest::ReadRange { key, range }).await? {
+        self.read_range_from(record, Copy { shard: index, node }, range).await
+    }
+
+    /// A proven range of one shard from one node.
+    pub(super) async fn read_range_from(&self, record: &ChunkRecord, copy: Copy, range: ByteRange) -> Result<Bytes> {
+        let key = ShardKey { chunk: record.id, index: copy.shard };
+        let proof = match self.call(copy.node, NodeRequest::ReadRange { key, range }).await? {
             NodeResponse::RangeProof(proof) => proof,
-            other => return Err(unexpected(node, &other)),
+            other => return Err(unexpected(copy.node, &other)),
         };
-        let (root, len) = (record.roots[usize::from(index)], shard_len(record.scheme, record.size_bytes) as u64);
+        let (root, len) = (record.roots[usize::from(copy.shard)], shard_len(record.scheme, record.size_bytes) as u64);
         compute(self.env(), move || shard::verify_range(root, len, range, &proof)).await?
     }
 
@@ -143,7 +148,7 @@ impl Engine {
     }
 
     /// Any `k` verified shards, by index. Asks for data first, for one more with every failure, and for the rest when slow.
-    async fn gather(&self, record: &ChunkRecord) -> Result<Vec<Option<Bytes>>> {
+    pub(super) async fn gather(&self, record: &ChunkRecord) -> Result<Vec<Option<Bytes>>> {
         let (k, total) = (record.scheme.data(), record.scheme.total());
         let mut waiting = self.rank(record).into_iter();
         let mut running: FuturesUnordered<_> = waiting.by_ref().take(k).map(|index| self.fetch_shard(record, index)).collect();
@@ -180,7 +185,7 @@ impl Engine {
     }
 
     fn reachable(&self, record: &ChunkRecord, index: u8) -> Option<NodeId> {
-        let view = self.ports.members.view();
+        let view = self.view();
         record.holders(index).find(|id| view.node(*id).is_some_and(|n| n.reachable))
     }
 
@@ -198,7 +203,16 @@ impl Engine {
         (index, outcome)
     }
 
-    async fn fetch_from(&self, record: &ChunkRecord, index: u8, node: NodeId) -> Result<Bytes> {
+    /// One verified shard from one node. A copy that is missing or damaged there is noted for repair.
+    pub(super) async fn fetch_from(&self, record: &ChunkRecord, index: u8, node: NodeId) -> Result<Bytes> {
+        let read = self.read_from(record, index, node).await;
+        if read.as_ref().is_err_and(is_lost) {
+            self.suspects.note(record.id, Copy { shard: index, node });
+        }
+        read
+    }
+
+    async fn read_from(&self, record: &ChunkRecord, index: u8, node: NodeId) -> Result<Bytes> {
         let key = ShardKey { chunk: record.id, index };
         let payload = match self.call(node, NodeRequest::Read { key }).await? {
             NodeResponse::Payload(payload) => payload,
@@ -209,9 +223,14 @@ impl Engine {
     }
 }
 
+/// Whether the error means that the copy itself is missing or damaged, rather than out of reach.
+pub(super) fn is_lost(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt)
+}
+
 fn too_few(record: &ChunkRecord, found: usize, failures: Vec<Error>) -> Error {
     let k = record.scheme.data();
-    let lost = failures.iter().filter(|e| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt)).count();
+    let lost = failures.iter().filter(|e| is_lost(e)).count();
     let away = failures.len() - lost;
     let outlook = if found + away >= k { "try again when nodes return" } else { "nodes that return cannot help; store the object again" };
     let error = Error::unavailable(format!(

@@ -1,15 +1,14 @@
 //! What the cluster survives right now, counted over every chunk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Engine;
 use crate::Result;
+use crate::control::health::{Class, CopyState};
+use crate::control::lifecycle::NodeStatus;
 use crate::data::erasure::Scheme;
 use crate::data::placement::{Demand, NodeView, plan, tolerance};
-use crate::id::{ChunkId, NodeId, ShardKey};
-use crate::port::{NodeRequest, NodeResponse};
-
-const PAGE: usize = 1000;
+use crate::id::{ChunkId, NodeId};
 
 /// The cluster at one moment: what the metadata place, compared with what each node says it holds. Shards are not read for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +23,15 @@ pub struct ClusterHealth {
     pub read_tolerance: Option<usize>,
     /// Chunks in all.
     pub chunks: u64,
-    /// Copies that the metadata place on a reachable node and that are not there.
+    /// Chunks by how urgent they are: at 10+4, at risk means at most 12 shards to count on, urgent at most 11.
+    pub classes: BTreeMap<Class, u64>,
+    /// Copies that the metadata place on a reachable node and that are not there, or were found damaged.
     pub shards_missing: u64,
     /// Chunks with fewer than `k + m` distinct shards on reachable nodes.
     pub chunks_degraded: u64,
     /// Chunks with fewer than `k` distinct shards on reachable nodes.
     pub chunks_unreadable: u64,
-    /// Chunks whose shards doubled up on nodes because too few were there.
+    /// Chunks with more shards in one domain than an even spread over the nodes of now would put there.
     pub chunks_clumped: u64,
 }
 
@@ -39,6 +40,8 @@ pub struct ClusterHealth {
 pub struct NodeHealth {
     /// The node.
     pub view: NodeView,
+    /// Where it stands in the lifecycle; None before it was watched.
+    pub status: Option<NodeStatus>,
     /// Copies of shards that the metadata place on it.
     pub shards: u64,
 }
@@ -49,7 +52,7 @@ impl Engine {
     /// # Errors
     /// Those of [`crate::port::Meta::scan_chunks`].
     pub async fn cluster_health(&self) -> Result<ClusterHealth> {
-        let view = self.ports.members.view();
+        let (view, statuses, fleet) = (self.view(), self.node_statuses(), self.fleet());
         let mut shards: BTreeMap<NodeId, u64> = BTreeMap::new();
         let mut health = ClusterHealth {
             nodes: Vec::new(),
@@ -57,57 +60,40 @@ impl Engine {
             write_tolerance: self.write_tolerance(),
             read_tolerance: None,
             chunks: 0,
+            classes: BTreeMap::new(),
             shards_missing: 0,
             chunks_degraded: 0,
             chunks_unreadable: 0,
             chunks_clumped: 0,
         };
-        let reachable: Vec<NodeId> = view.nodes.iter().filter(|n| n.reachable).map(|n| n.id).collect();
         let mut worst: Option<Option<usize>> = None;
         let mut after = None;
-        loop {
-            let page = self.meta().scan_chunks(after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            let mut held = BTreeSet::new();
-            for node in &reachable {
-                self.held(*node, after, last.id, &mut held).await;
-            }
-            after = Some(last.id);
-            for chunk in &page {
-                let present = |node: NodeId, index: u8| held.contains(&(node, ShardKey { chunk: chunk.id, index }));
+        while let Some(page) = self.survey(after).await? {
+            after = page.chunks.last().map(|chunk| chunk.id);
+            for chunk in &page.chunks {
+                let gone = |copy| page.lacks(chunk.id, copy) || self.suspects.has(chunk.id, copy);
+                let readable = |copy| !gone(copy) && fleet.expected(copy.node) <= CopyState::Leaving;
+                let found = fleet.assess(chunk, gone);
                 chunk.copies.iter().for_each(|copy| *shards.entry(copy.node).or_default() += 1);
-                let mut alive: Vec<(u8, NodeId)> = chunk.copies.iter().map(|c| (c.shard, c.node)).collect();
-                health.shards_missing += alive.iter().filter(|(i, node)| reachable.contains(node) && !present(*node, *i)).count() as u64;
-                alive.retain(|(index, node)| present(*node, *index));
-                alive.sort_unstable();
-                let mut distinct: Vec<u8> = alive.iter().map(|(shard, _)| *shard).collect();
-                distinct.dedup();
-                let mut holders: Vec<NodeId> = chunk.copies.iter().map(|c| c.node).collect();
-                holders.sort_unstable();
-                holders.dedup();
+                let alive: Vec<(u8, NodeId)> = chunk.copies.iter().filter(|c| readable(**c)).map(|c| (c.shard, c.node)).collect();
                 health.chunks += 1;
-                health.chunks_degraded += u64::from(distinct.len() < chunk.scheme.total());
-                health.chunks_unreadable += u64::from(distinct.len() < chunk.scheme.data());
-                health.chunks_clumped += u64::from(holders.len() < chunk.scheme.total());
+                *health.classes.entry(found.class).or_default() += 1;
+                health.shards_missing += chunk.copies.iter().filter(|copy| gone(**copy)).count() as u64;
+                health.chunks_degraded += u64::from(found.readable < chunk.scheme.total());
+                health.chunks_unreadable += u64::from(found.readable < chunk.scheme.data());
+                health.chunks_clumped += u64::from(found.clumped);
                 let survives = tolerance(chunk.scheme, &alive);
                 worst = Some(worst.map_or(survives, |w| w.min(survives)));
             }
         }
         health.read_tolerance = worst.flatten();
-        health.nodes = view.nodes.iter().map(|n| NodeHealth { view: n.clone(), shards: shards.get(&n.id).copied().unwrap_or(0) }).collect();
+        let node = |node: &NodeView| NodeHealth {
+            view: node.clone(),
+            status: statuses.get(&node.id).copied(),
+            shards: shards.get(&node.id).copied().unwrap_or(0),
+        };
+        health.nodes = view.nodes.iter().map(node).collect();
         Ok(health)
-    }
-
-    /// Adds what `node` holds of the chunks after `after` and up to `last`; nothing when it does not answer.
-    async fn held(&self, node: NodeId, after: Option<ChunkId>, last: ChunkId, held: &mut BTreeSet<(NodeId, ShardKey)>) {
-        let mut from = after.map(|chunk| ShardKey { chunk, index: u8::MAX });
-        while let Ok(NodeResponse::Shards(shards)) = self.call(node, NodeRequest::List { after: from, limit: PAGE }).await {
-            held.extend(shards.iter().filter(|info| info.key.chunk <= last).map(|info| (node, info.key)));
-            match shards.last() {
-                Some(info) if info.key.chunk <= last => from = Some(info.key),
-                _ => return,
-            }
-        }
     }
 
     /// What a chunk written now would survive.
@@ -120,7 +106,7 @@ impl Engine {
             held: &[],
             avoid: &Default::default(),
         };
-        let copies = plan(&self.ports.members.view(), &demand).ok()?;
+        let copies = plan(&self.view(), &demand).ok()?;
         let copies: Vec<(u8, NodeId)> = copies.iter().map(|c| (c.shard, c.node)).collect();
         tolerance(self.policy.scheme, &copies)
     }

@@ -1,15 +1,21 @@
 //! The flows: plain async code over the ports.
 //!
 //! [`put`] makes bytes durable and then visible, [`get`] reads them back verified, [`list`] pages through keys, [`gc`] takes
-//! away what nobody refers to, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
+//! away what nobody refers to, [`nodes`] watches who is there, [`repair`] makes lost shards anew, [`scrub`] looks for damage, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
 //! administration, delete, copy) goes straight to [`Meta`].
 
 pub mod gc;
 pub mod get;
 mod health;
+mod lease;
 pub mod list;
+pub mod nodes;
 pub mod put;
+pub mod repair;
+pub mod scrub;
 pub mod serve;
+mod survey;
+mod suspects;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +32,10 @@ pub use gc::Collected;
 pub use get::ByteStream;
 pub use health::{ClusterHealth, NodeHealth};
 pub use list::{ListQuery, Listing};
+pub use nodes::NodeChange;
 pub use put::{NewPart, StageKind, StageOptions, Staged};
+pub use repair::{RepairScan, Repaired};
+pub use scrub::Scrubbed;
 
 /// What an engine stands on.
 #[derive(Clone)]
@@ -41,11 +50,13 @@ pub struct Ports {
     pub env: Arc<dyn Environment>,
 }
 
-/// The flows over one set of ports. Shared by all requests; holds no state but cached code tables.
+/// The flows over one set of ports. Shared by all requests; what it remembers (code tables, node states, suspected copies) can be found again.
 pub struct Engine {
     ports: Ports,
     policy: Policy,
     coders: Mutex<BTreeMap<Scheme, Arc<Coder>>>,
+    nodes: nodes::Nodes,
+    suspects: suspects::Suspects,
 }
 
 impl Engine {
@@ -55,7 +66,7 @@ impl Engine {
     /// [`crate::ErrorKind::Invalid`] when the policy contradicts itself.
     pub fn new(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
         policy.validate()?;
-        Ok(Arc::new(Self { ports, policy, coders: Mutex::default() }))
+        Ok(Arc::new(Self { ports, policy, coders: Mutex::default(), nodes: Default::default(), suspects: Default::default() }))
     }
 
     /// The metadata store.

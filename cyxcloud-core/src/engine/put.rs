@@ -2,8 +2,6 @@
 //! makes them visible ([`Engine::commit`]). A writer that stops anywhere between leaves the old object and some orphans.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -19,7 +17,7 @@ use crate::data::shard;
 use crate::id::{NodeId, ShardKey, UploadId, VersionId};
 use crate::policy::Policy;
 use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part, compute};
-use crate::{Error, ErrorKind, Result, Timestamp};
+use crate::{Error, Result, Timestamp};
 
 /// What staged bytes will become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +92,7 @@ impl Engine {
         let lease = self.meta().begin_lease(self.policy.lease_ttl_ms).await?;
         let staged = self.under_lease(lease.epoch, self.stage_under(lease.epoch, source, kind)).await;
         if staged.is_err() {
-            // Best effort: an unended lease only delays garbage collection until it expires.
-            let _ = self.meta().end_lease(lease.epoch).await;
+            self.end_lease(lease.epoch).await;
         }
         staged
     }
@@ -109,7 +106,7 @@ impl Engine {
         let commit = CommitObject { epoch, object, manifest, chunks };
         let committed = self.meta().commit_object(commit).await;
         if committed.is_err() {
-            let _ = self.meta().end_lease(epoch).await;
+            self.end_lease(epoch).await;
         }
         committed
     }
@@ -130,7 +127,7 @@ impl Engine {
         match self.meta().commit_part(commit).await {
             Ok(()) => Ok(part),
             Err(e) => {
-                let _ = self.meta().end_lease(epoch).await;
+                self.end_lease(epoch).await;
                 Err(e)
             }
         }
@@ -138,8 +135,7 @@ impl Engine {
 
     /// Gives staged bytes up; garbage collection takes them.
     pub async fn discard(&self, staged: Staged) {
-        // Best effort: an unended lease only delays garbage collection until it expires.
-        let _ = self.meta().end_lease(staged.epoch).await;
+        self.end_lease(staged.epoch).await;
     }
 
     /// `body`, ended with an error when it brings nothing for [`Policy::body_idle_ms`].
@@ -157,26 +153,6 @@ impl Engine {
             }
         };
         stream::try_unfold(body, next).boxed()
-    }
-
-    /// Runs `work` while renewing the lease at a third of its life; gives up when the lease is lost.
-    async fn under_lease<T>(&self, epoch: u64, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        let ttl_ms = self.policy.lease_ttl_ms;
-        let lost = async {
-            loop {
-                self.env().sleep(ttl_ms / 3).await;
-                // Other errors pass: there are two more tries before the lease expires, and the commit checks it anyway.
-                if let Err(e) = self.meta().renew_lease(epoch, ttl_ms).await
-                    && e.kind() == ErrorKind::Conflict
-                {
-                    return e;
-                }
-            }
-        };
-        match select(pin!(work), pin!(lost)).await {
-            Either::Left((result, _)) => result,
-            Either::Right((error, _)) => Err(error),
-        }
     }
 
     async fn stage_under(&self, epoch: u64, mut source: ChunkSource<'_>, kind: StageKind) -> Result<Staged> {
@@ -216,7 +192,7 @@ impl Engine {
                 return Ok(ChunkRecord { copies: held, ..coded.record });
             }
             let asked = self.now();
-            let mut stores: FuturesUnordered<_> = wanted.iter().map(|copy| self.store_shard(epoch, &coded, *copy)).collect();
+            let mut stores: FuturesUnordered<_> = wanted.iter().map(|copy| self.store_coded(epoch, &coded, *copy)).collect();
             while let Some((copy, outcome)) = stores.next().await {
                 match outcome {
                     Ok(()) => held.push(copy),
@@ -241,24 +217,27 @@ impl Engine {
             held,
             avoid,
         };
-        plan(&self.ports.members.view(), &demand)
+        plan(&self.view(), &demand)
     }
 
-    async fn store_shard(&self, epoch: u64, coded: &Coded, copy: Copy) -> (Copy, Result<()>) {
-        let index = usize::from(copy.shard);
+    async fn store_coded(&self, epoch: u64, coded: &Coded, copy: Copy) -> (Copy, Result<()>) {
+        let payload = coded.payloads[usize::from(copy.shard)].clone();
+        (copy, self.store_shard(epoch, &coded.record, copy, payload).await)
+    }
+
+    /// Makes one copy durable on its node, which checks the payload against the root in `record`.
+    pub(super) async fn store_shard(&self, epoch: u64, record: &ChunkRecord, copy: Copy, payload: Bytes) -> Result<()> {
         let request = NodeRequest::Store {
-            key: ShardKey { chunk: coded.record.id, index: copy.shard },
-            scheme: coded.record.scheme,
+            key: ShardKey { chunk: record.id, index: copy.shard },
+            scheme: record.scheme,
             epoch,
-            root: coded.record.roots[index],
-            payload: coded.payloads[index].clone(),
+            root: record.roots[usize::from(copy.shard)],
+            payload,
         };
-        let outcome = match self.call(copy.node, request).await {
-            Ok(NodeResponse::Stored) => Ok(()),
-            Ok(other) => Err(unexpected(copy.node, &other)),
-            Err(e) => Err(e),
-        };
-        (copy, outcome)
+        match self.call(copy.node, request).await? {
+            NodeResponse::Stored => Ok(()),
+            other => Err(unexpected(copy.node, &other)),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Fault {
     Hangs,
     /// It carries requests out and its answers are lost.
     LosesAnswers,
+    /// It says that it stored a shard, and did not.
+    StoresNothing,
 }
 
 /// [`Transport`] and [`Members`] over stores in memory. Node `n` has the id of sixteen bytes `n`.
@@ -78,6 +80,8 @@ impl Transport for MemoryNodes {
             Fault::None => serve(store as &dyn Store, &*self.env, request).await,
             Fault::Away | Fault::Refuses => Err(Error::unavailable("the node refuses")),
             Fault::Hangs => pending().await,
+            Fault::StoresNothing if matches!(request, NodeRequest::Store { .. }) => Ok(NodeResponse::Stored),
+            Fault::StoresNothing => serve(store as &dyn Store, &*self.env, request).await,
             Fault::LosesAnswers => {
                 serve(store as &dyn Store, &*self.env, request).await?;
                 Err(Error::unavailable("the answer was lost"))

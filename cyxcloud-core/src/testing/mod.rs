@@ -3,7 +3,7 @@
 mod memory_meta;
 mod memory_nodes;
 mod memory_store;
-// SEAM pub mod meta_suite;
+pub mod meta_suite;
 mod random;
 pub mod store_suite;
 pub mod transport_suite;

@@ -212,6 +212,11 @@ impl VirtualTime {
         self.shared.halted.store(true, Ordering::Relaxed);
     }
 
+    /// Sets the clock back by `ms`, as a machine's clock is set right.
+    pub fn set_back(&self, ms: u64) {
+        self.state.lock().unwrap().now_ms -= ms;
+    }
+
     /// Runs `future` to its end, moving the clock to the next timer whenever nothing else can happen.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 mod collecting;
 mod reading;
+mod repairing;
 mod writing;
 
 use std::sync::Arc;

@@ -436,17 +436,19 @@ impl Meta for MemoryMeta {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::task::{Context, Waker};
 
     use super::*;
     use crate::testing::VirtualTime;
+    use crate::testing::meta_suite::Fixture;
 
     /// Runs a case to its end. Memory never waits, so that polling again is all it takes.
-    fn run<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Meta>) -> F) {
-        let mut case = std::pin::pin!(case(Arc::new(MemoryMeta::new(Arc::new(VirtualTime::new(1))))));
+    fn run<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F) {
+        let clock = VirtualTime::new(1);
+        let meta = MemoryMeta::new(Arc::new(clock.clone()));
+        let mut case = std::pin::pin!(case(Fixture::new(Arc::new(meta), clock)));
         while case.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
     }
 
-    // SEAM crate::meta_conformance!(crate::testing::memory_meta::tests::run);
+    crate::meta_conformance!(crate::testing::memory_meta::tests::run);
 }

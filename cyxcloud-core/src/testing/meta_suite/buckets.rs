@@ -4,14 +4,14 @@ use super::*;
 use crate::port::{CopyObject, ScanStart};
 
 /// What was created is found by name.
-pub async fn a_created_bucket_is_found(meta: Arc<dyn Meta>) {
+pub async fn a_created_bucket_is_found(meta: Fixture) {
     let bucket = new_bucket("first");
     meta.create_bucket(bucket.clone()).await.unwrap();
     assert_eq!(meta.bucket(&bucket.name).await.unwrap(), bucket);
 }
 
 /// A name is given once, and so is an id.
-pub async fn a_taken_name_is_refused(meta: Arc<dyn Meta>) {
+pub async fn a_taken_name_is_refused(meta: Fixture) {
     let bucket = new_bucket("first");
     meta.create_bucket(bucket.clone()).await.unwrap();
     refused(meta.create_bucket(new_bucket("first")).await, ErrorKind::AlreadyExists);
@@ -21,14 +21,14 @@ pub async fn a_taken_name_is_refused(meta: Arc<dyn Meta>) {
 }
 
 /// Neither found nor deleted.
-pub async fn an_unknown_bucket_is_not_found(meta: Arc<dyn Meta>) {
+pub async fn an_unknown_bucket_is_not_found(meta: Fixture) {
     let bucket = new_bucket("first");
     refused(meta.bucket(&bucket.name).await, ErrorKind::NotFound);
-    refused(meta.delete_bucket(bucket.id, NOW).await, ErrorKind::NotFound);
+    refused(meta.delete_bucket(bucket.id).await, ErrorKind::NotFound);
 }
 
 /// Only the owner's, in byte order of the name.
-pub async fn buckets_are_listed_by_owner_and_name(meta: Arc<dyn Meta>) {
+pub async fn buckets_are_listed_by_owner_and_name(meta: Fixture) {
     let mut mine = Vec::new();
     for name in ["b-2", "b.1", "b10", "aaa"] {
         mine.push(new_bucket(name));
@@ -43,22 +43,22 @@ pub async fn buckets_are_listed_by_owner_and_name(meta: Arc<dyn Meta>) {
 }
 
 /// Objects keep their bucket; without them it goes.
-pub async fn only_an_empty_bucket_is_deleted(meta: Arc<dyn Meta>) {
+pub async fn only_an_empty_bucket_is_deleted(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     put_inline(&meta, bucket, "a").await;
-    refused(meta.delete_bucket(bucket, NOW).await, ErrorKind::NotEmpty);
-    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, NOW).await.unwrap());
-    meta.delete_bucket(bucket, NOW).await.unwrap();
+    refused(meta.delete_bucket(bucket).await, ErrorKind::NotEmpty);
+    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap());
+    meta.delete_bucket(bucket).await.unwrap();
     refused(meta.bucket(&BucketName::new("first").unwrap()).await, ErrorKind::NotFound);
-    refused(meta.delete_bucket(bucket, NOW).await, ErrorKind::NotFound);
+    refused(meta.delete_bucket(bucket).await, ErrorKind::NotFound);
     assert_eq!(meta.list_buckets(AccountId([1; 16])).await.unwrap(), []);
 }
 
 /// Who still holds the old id writes nothing into the new bucket.
-pub async fn a_name_made_again_is_another_bucket(meta: Arc<dyn Meta>) {
+pub async fn a_name_made_again_is_another_bucket(meta: Fixture) {
     let old = make_bucket(&meta, "first").await;
     let commit = commit_of(&meta, version(old, "a"), &[record(1, 0)]).await;
-    meta.delete_bucket(old, NOW).await.unwrap();
+    meta.delete_bucket(old).await.unwrap();
     refused(meta.commit_object(commit.clone()).await, ErrorKind::NotFound);
     let new = make_bucket(&meta, "first").await;
     assert_ne!(old, new);
@@ -71,24 +71,24 @@ pub async fn a_name_made_again_is_another_bucket(meta: Arc<dyn Meta>) {
     refused(meta.copy_object(copy).await, ErrorKind::NotFound);
     let upload = Upload { id: UploadId(unique_id()), bucket: old, key: key("d"), created: NOW, metadata: Metadata::default() };
     refused(meta.create_upload(upload).await, ErrorKind::NotFound);
-    assert!(!meta.delete_object(old, &key("b"), Precondition::None, NOW).await.unwrap());
+    assert!(!meta.delete_object(old, &key("b"), Precondition::None, Fate::Release).await.unwrap());
     assert_eq!(meta.scan_objects(old, "", ScanStart::First, 10).await.unwrap(), []);
     assert_eq!(meta.scan_objects(new, "", ScanStart::First, 10).await.unwrap().len(), 1);
     assert_live(&meta, &[]).await;
 }
 
 /// Uploads do not keep a bucket, and their parts do not keep their chunks.
-pub async fn deleting_a_bucket_aborts_its_uploads(meta: Arc<dyn Meta>) {
+pub async fn deleting_a_bucket_aborts_its_uploads(meta: Fixture) {
     let (bucket, other) = (make_bucket(&meta, "first").await, make_bucket(&meta, "second").await);
     let [upload, kept] = [begin_upload(&meta, bucket, "a").await, begin_upload(&meta, other, "a").await];
     let (lost, stays) = (record(1, 0), record(2, 0));
     put_part(&meta, upload.id, 1, &[lost.clone(), stays.clone()]).await;
     put_part(&meta, kept.id, 1, std::slice::from_ref(&stays)).await;
-    meta.delete_bucket(bucket, NOW).await.unwrap();
+    meta.delete_bucket(bucket).await.unwrap();
     refused(meta.upload(upload.id).await, ErrorKind::NotFound);
     refused(meta.list_parts(upload.id, 0, 10).await, ErrorKind::NotFound);
     assert_eq!(meta.list_uploads(bucket, "", None, 10).await.unwrap(), []);
     assert_eq!(meta.upload(kept.id).await.unwrap(), kept);
     assert_live(&meta, &[&stays]).await;
-    assert_eq!(meta.claim_dead_chunks(NOW, 0, None, 10).await.unwrap().chunks, [lost]);
+    assert_eq!(meta.claim_dead_chunks(0, None, 10).await.unwrap().chunks, [lost]);
 }

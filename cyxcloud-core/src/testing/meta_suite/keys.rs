@@ -16,7 +16,7 @@ fn access_key(id: &str) -> AccessKey {
 }
 
 /// A second put replaces it whole.
-pub async fn an_access_key_is_found_and_replaced(meta: Arc<dyn Meta>) {
+pub async fn an_access_key_is_found_and_replaced(meta: Fixture) {
     refused(meta.access_key("AK1").await, ErrorKind::NotFound);
     for _ in 0..2 {
         let key = access_key("AK1");
@@ -30,7 +30,7 @@ pub async fn an_access_key_is_found_and_replaced(meta: Arc<dyn Meta>) {
 }
 
 /// In byte order.
-pub async fn access_keys_are_listed_by_id(meta: Arc<dyn Meta>) {
+pub async fn access_keys_are_listed_by_id(meta: Fixture) {
     assert_eq!(meta.list_access_keys().await.unwrap(), []);
     let mut keys: Vec<_> = ["b", "a", "ä", "B"].into_iter().map(access_key).collect();
     for key in &keys {
@@ -46,7 +46,7 @@ fn node(name: &str) -> NodeRecord {
 }
 
 /// A node may change its name and its domains.
-pub async fn nodes_are_listed_by_name_and_replaced(meta: Arc<dyn Meta>) {
+pub async fn nodes_are_listed_by_name_and_replaced(meta: Fixture) {
     assert_eq!(meta.list_nodes().await.unwrap(), []);
     let [c, a, b] = [node("c"), node("a"), node("b")];
     for node in [&c, &a, &b] {
@@ -60,7 +60,7 @@ pub async fn nodes_are_listed_by_name_and_replaced(meta: Arc<dyn Meta>) {
 }
 
 /// Another node's name is refused; one given up is free again.
-pub async fn a_node_name_is_unique(meta: Arc<dyn Meta>) {
+pub async fn a_node_name_is_unique(meta: Fixture) {
     let (a, b) = (node("a"), node("b"));
     meta.put_node(a.clone()).await.unwrap();
     meta.put_node(b.clone()).await.unwrap();

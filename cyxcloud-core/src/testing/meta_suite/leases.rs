@@ -4,107 +4,121 @@ use super::*;
 use crate::port::{Lease, ScanStart};
 
 /// Every lease has a higher epoch than all before it, also than those that ended.
-pub async fn epochs_only_grow(meta: Arc<dyn Meta>) {
+pub async fn epochs_only_grow(meta: Fixture) {
     let mut last = 0;
     for round in 0..10 {
-        let epoch = meta.begin_lease(NOW, TTL_MS).await.unwrap().epoch;
+        let epoch = meta.begin_lease(TTL_MS).await.unwrap().epoch;
         assert!(epoch > last);
         last = epoch;
         match round % 4 {
             0 => meta.end_lease(epoch).await.unwrap(),
-            1 => drop(meta.fence(NOW.plus_ms(2 * TTL_MS)).await.unwrap()),
+            1 => {
+                meta.advance(TTL_MS + 1);
+                meta.fence().await.unwrap();
+            }
             2 => meta.drop_all_leases().await.unwrap(),
             _ => {}
         }
     }
 }
 
-async fn commit_at(meta: &Arc<dyn Meta>, bucket: BucketId, lease: Lease, now: Timestamp) -> Result<Object> {
+async fn commit_under(meta: &Fixture, lease: Lease, bucket: BucketId) -> Result<Object> {
     let commit = commit_of(meta, version(bucket, "a"), &[record(1, 0)]).await;
-    meta.commit_object(CommitObject { epoch: lease.epoch, now, ..commit }).await
+    meta.commit_object(CommitObject { epoch: lease.epoch, ..commit }).await
 }
 
 /// Its last moment is `expires`.
-pub async fn a_lease_lives_until_it_expires(meta: Arc<dyn Meta>) {
+pub async fn a_lease_lives_until_it_expires(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
-    let [one, two] = [meta.begin_lease(NOW, TTL_MS).await.unwrap(), meta.begin_lease(NOW, TTL_MS).await.unwrap()];
-    assert_eq!(one.expires, NOW.plus_ms(TTL_MS));
-    refused(commit_at(&meta, bucket, one, one.expires.plus_ms(1)).await, ErrorKind::Conflict);
-    refused(meta.renew_lease(one.epoch, one.expires.plus_ms(1), TTL_MS).await, ErrorKind::Conflict);
-    commit_at(&meta, bucket, one, one.expires).await.unwrap();
-    assert_eq!(meta.fence(two.expires).await.unwrap(), two.epoch);
+    let [one, two] = [meta.begin_lease(TTL_MS).await.unwrap(), meta.begin_lease(TTL_MS).await.unwrap()];
+    assert_eq!(one.expires, meta.now().plus_ms(TTL_MS));
+    meta.advance(TTL_MS);
+    commit_under(&meta, one, bucket).await.unwrap();
+    assert_eq!(meta.fence().await.unwrap(), two.epoch);
+    meta.advance(1);
+    refused(commit_under(&meta, two, bucket).await, ErrorKind::Conflict);
+    refused(meta.renew_lease(two.epoch, TTL_MS).await, ErrorKind::Conflict);
 }
 
 /// Renewal moves the end, in either direction, as long as the lease lives.
-pub async fn a_lease_is_renewed(meta: Arc<dyn Meta>) {
+pub async fn a_lease_is_renewed(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
-    let lease = meta.begin_lease(NOW, TTL_MS).await.unwrap();
-    let renewed = meta.renew_lease(lease.epoch, lease.expires, TTL_MS).await.unwrap();
+    let lease = meta.begin_lease(TTL_MS).await.unwrap();
+    meta.advance(TTL_MS);
+    let renewed = meta.renew_lease(lease.epoch, TTL_MS).await.unwrap();
     assert_eq!(renewed, Lease { epoch: lease.epoch, expires: lease.expires.plus_ms(TTL_MS) });
-    assert_eq!(meta.fence(renewed.expires).await.unwrap(), lease.epoch);
-    commit_at(&meta, bucket, lease, renewed.expires).await.unwrap();
-    refused(meta.renew_lease(12_345, NOW, TTL_MS).await, ErrorKind::Conflict);
+    meta.advance(TTL_MS);
+    assert_eq!(meta.fence().await.unwrap(), lease.epoch);
+    commit_under(&meta, lease, bucket).await.unwrap();
+    let shortened = meta.begin_lease(TTL_MS).await.unwrap();
+    assert_eq!(meta.renew_lease(shortened.epoch, 10).await.unwrap().expires, meta.now().plus_ms(10));
+    meta.advance(11);
+    refused(meta.renew_lease(shortened.epoch, TTL_MS).await, ErrorKind::Conflict);
+    refused(meta.renew_lease(12_345, TTL_MS).await, ErrorKind::Conflict);
 }
 
 /// No overflow at the end of time.
-pub async fn a_lease_may_live_forever(meta: Arc<dyn Meta>) {
-    let lease = meta.begin_lease(NOW, u64::MAX).await.unwrap();
-    assert_eq!(meta.fence(Timestamp(u64::MAX / 2)).await.unwrap(), lease.epoch);
-    meta.renew_lease(lease.epoch, Timestamp(u64::MAX / 2), u64::MAX).await.unwrap();
-    assert_eq!(meta.fence(Timestamp(u64::MAX / 2)).await.unwrap(), lease.epoch);
+pub async fn a_lease_may_live_forever(meta: Fixture) {
+    let lease = meta.begin_lease(u64::MAX).await.unwrap();
+    meta.advance(u64::MAX / 2 - meta.now().0);
+    assert_eq!(meta.fence().await.unwrap(), lease.epoch);
+    meta.renew_lease(lease.epoch, u64::MAX).await.unwrap();
+    assert_eq!(meta.fence().await.unwrap(), lease.epoch);
 }
 
 /// Ended is ended; ending again does nothing.
-pub async fn an_ended_lease_is_gone(meta: Arc<dyn Meta>) {
+pub async fn an_ended_lease_is_gone(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
-    let lease = meta.begin_lease(NOW, TTL_MS).await.unwrap();
+    let lease = meta.begin_lease(TTL_MS).await.unwrap();
     meta.end_lease(lease.epoch).await.unwrap();
     meta.end_lease(lease.epoch).await.unwrap();
     meta.end_lease(u64::MAX).await.unwrap();
-    refused(meta.renew_lease(lease.epoch, NOW, TTL_MS).await, ErrorKind::Conflict);
-    refused(commit_at(&meta, bucket, lease, NOW).await, ErrorKind::Conflict);
+    refused(meta.renew_lease(lease.epoch, TTL_MS).await, ErrorKind::Conflict);
+    refused(commit_under(&meta, lease, bucket).await, ErrorKind::Conflict);
 }
 
 /// With live leases the lowest of them, without any the next that will be given.
-pub async fn the_fence_is_the_lowest_live_epoch_or_the_next(meta: Arc<dyn Meta>) {
-    let next = meta.fence(NOW).await.unwrap();
-    assert_eq!(meta.fence(NOW).await.unwrap(), next);
-    let [one, two] = [meta.begin_lease(NOW, TTL_MS).await.unwrap(), meta.begin_lease(NOW, TTL_MS).await.unwrap()];
+pub async fn the_fence_is_the_lowest_live_epoch_or_the_next(meta: Fixture) {
+    let next = meta.fence().await.unwrap();
+    assert_eq!(meta.fence().await.unwrap(), next);
+    let [one, two] = [meta.begin_lease(TTL_MS).await.unwrap(), meta.begin_lease(TTL_MS).await.unwrap()];
     assert_eq!(one.epoch, next);
-    assert_eq!(meta.fence(NOW).await.unwrap(), one.epoch);
+    assert_eq!(meta.fence().await.unwrap(), one.epoch);
     meta.end_lease(one.epoch).await.unwrap();
-    assert_eq!(meta.fence(NOW).await.unwrap(), two.epoch);
+    assert_eq!(meta.fence().await.unwrap(), two.epoch);
     meta.end_lease(two.epoch).await.unwrap();
-    let next = meta.fence(NOW).await.unwrap();
+    let next = meta.fence().await.unwrap();
     assert!(next > two.epoch);
-    assert_eq!(meta.begin_lease(NOW, TTL_MS).await.unwrap().epoch, next);
+    assert_eq!(meta.begin_lease(TTL_MS).await.unwrap().epoch, next);
 }
 
-/// What a fence found expired stays dead, whatever the writer's clock says: shards below the fence may be gone.
-pub async fn a_fence_drops_what_is_expired(meta: Arc<dyn Meta>) {
+/// What a fence found expired stays dead, even if the clock is set back: shards below the fence may be gone.
+pub async fn a_fence_drops_what_is_expired(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
-    let short = meta.begin_lease(NOW, 10).await.unwrap();
-    let long = meta.begin_lease(NOW, TTL_MS).await.unwrap();
-    assert_eq!(meta.fence(NOW.plus_ms(11)).await.unwrap(), long.epoch);
-    refused(commit_at(&meta, bucket, short, NOW).await, ErrorKind::Conflict);
-    refused(meta.renew_lease(short.epoch, NOW, TTL_MS).await, ErrorKind::Conflict);
-    assert_eq!(meta.fence(NOW).await.unwrap(), long.epoch);
+    let short = meta.begin_lease(10).await.unwrap();
+    let long = meta.begin_lease(TTL_MS).await.unwrap();
+    meta.advance(11);
+    assert_eq!(meta.fence().await.unwrap(), long.epoch);
+    meta.set_back(11);
+    refused(commit_under(&meta, short, bucket).await, ErrorKind::Conflict);
+    refused(meta.renew_lease(short.epoch, TTL_MS).await, ErrorKind::Conflict);
+    assert_eq!(meta.fence().await.unwrap(), long.epoch);
 }
 
 /// The next fence lies above them all.
-pub async fn all_leases_are_dropped(meta: Arc<dyn Meta>) {
-    let lease = meta.begin_lease(NOW, TTL_MS).await.unwrap();
+pub async fn all_leases_are_dropped(meta: Fixture) {
+    let lease = meta.begin_lease(TTL_MS).await.unwrap();
     meta.drop_all_leases().await.unwrap();
-    refused(meta.renew_lease(lease.epoch, NOW, TTL_MS).await, ErrorKind::Conflict);
-    assert!(meta.fence(NOW).await.unwrap() > lease.epoch);
+    refused(meta.renew_lease(lease.epoch, TTL_MS).await, ErrorKind::Conflict);
+    assert!(meta.fence().await.unwrap() > lease.epoch);
 }
 
 /// One lease, one commit.
-pub async fn a_commit_ends_its_lease(meta: Arc<dyn Meta>) {
+pub async fn a_commit_ends_its_lease(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let commit = commit_of(&meta, version(bucket, "a"), &[record(1, 0)]).await;
     meta.commit_object(commit.clone()).await.unwrap();
-    refused(meta.renew_lease(commit.epoch, NOW, TTL_MS).await, ErrorKind::Conflict);
+    refused(meta.renew_lease(commit.epoch, TTL_MS).await, ErrorKind::Conflict);
     refused(meta.commit_object(commit).await, ErrorKind::Conflict);
     let upload = begin_upload(&meta, bucket, "b").await;
     let part = part_of(&meta, upload.id, 1, &[record(2, 0)]).await;
@@ -113,7 +127,7 @@ pub async fn a_commit_ends_its_lease(meta: Arc<dyn Meta>) {
 }
 
 /// A refusal rolls everything back, the end of the lease included.
-pub async fn a_refused_commit_leaves_the_lease(meta: Arc<dyn Meta>) {
+pub async fn a_refused_commit_leaves_the_lease(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let mut commit = commit_of(&meta, version(bucket, "a"), &[record(1, 0)]).await;
     commit.object.precondition = Precondition::Present;
@@ -123,7 +137,7 @@ pub async fn a_refused_commit_leaves_the_lease(meta: Arc<dyn Meta>) {
 }
 
 /// Neither the object nor its chunks nor the epoch of anybody else.
-pub async fn a_dead_lease_changes_nothing(meta: Arc<dyn Meta>) {
+pub async fn a_dead_lease_changes_nothing(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let before = put(&meta, bucket, "a", &[record(1, 0)]).await;
     let upload = begin_upload(&meta, bucket, "b").await;

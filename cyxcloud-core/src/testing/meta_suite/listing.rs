@@ -3,7 +3,7 @@
 use super::*;
 use crate::port::ScanStart;
 
-async fn bucket_with(meta: &Arc<dyn Meta>, keys: &[&str]) -> BucketId {
+async fn bucket_with(meta: &Fixture, keys: &[&str]) -> BucketId {
     let bucket = make_bucket(meta, "first").await;
     let other = make_bucket(meta, "other").await;
     for at in keys {
@@ -13,13 +13,13 @@ async fn bucket_with(meta: &Arc<dyn Meta>, keys: &[&str]) -> BucketId {
     bucket
 }
 
-async fn scan(meta: &Arc<dyn Meta>, bucket: BucketId, prefix: &str, start: ScanStart) -> Vec<String> {
+async fn scan(meta: &Fixture, bucket: BucketId, prefix: &str, start: ScanStart) -> Vec<String> {
     let found = meta.scan_objects(bucket, prefix, start, 1000).await.unwrap();
     found.into_iter().map(|head| head.key.as_str().to_owned()).collect()
 }
 
 /// Not by locale, not by UTF-16.
-pub async fn a_scan_is_in_byte_order(meta: Arc<dyn Meta>) {
+pub async fn a_scan_is_in_byte_order(meta: Fixture) {
     let mut keys = ["b", "a", "B", "ä", "z", "a/b", "a-b", "\u{ffff}", "\u{10000}", "é", "e\u{301}", "a\u{7f}", " ", "~"];
     let bucket = bucket_with(&meta, &keys).await;
     keys.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
@@ -28,7 +28,7 @@ pub async fn a_scan_is_in_byte_order(meta: Arc<dyn Meta>) {
 }
 
 /// After or at a text, which need not be a key, may lie before or behind the prefix and may hold anything.
-pub async fn a_scan_starts_where_told(meta: Arc<dyn Meta>) {
+pub async fn a_scan_starts_where_told(meta: Fixture) {
     let bucket = bucket_with(&meta, &["a", "b", "b0", "b1", "c"]).await;
     let after = |text: &str| ScanStart::After(text.into());
     let from = |text: &str| ScanStart::From(text.into());
@@ -54,7 +54,7 @@ pub async fn a_scan_starts_where_told(meta: Arc<dyn Meta>) {
 }
 
 /// The prefix itself is a key like any other.
-pub async fn a_scan_keeps_to_its_prefix(meta: Arc<dyn Meta>) {
+pub async fn a_scan_keeps_to_its_prefix(meta: Fixture) {
     let bucket = bucket_with(&meta, &["a", "a/", "a/b", "a/b/c", "a0", "b", "ü", "üb"]).await;
     assert_eq!(scan(&meta, bucket, "a/", ScanStart::First).await, ["a/", "a/b", "a/b/c"]);
     assert_eq!(scan(&meta, bucket, "a/b", ScanStart::First).await, ["a/b", "a/b/c"]);
@@ -64,7 +64,7 @@ pub async fn a_scan_keeps_to_its_prefix(meta: Arc<dyn Meta>) {
 }
 
 /// `%`, `_`, `*`, `?`, `[` and quotes mean themselves.
-pub async fn wildcards_are_plain_text(meta: Arc<dyn Meta>) {
+pub async fn wildcards_are_plain_text(meta: Fixture) {
     let keys = ["%", "%a", "*a", "?a", "[a]", "_a", "a%b", "a'b", "aXb", "a\"b", "a\\b", "a_b"];
     let bucket = bucket_with(&meta, &keys).await;
     for prefix in ["%", "_", "*", "?", "[", "a%", "a_", "a'", "a\"", "a\\"] {
@@ -75,7 +75,7 @@ pub async fn wildcards_are_plain_text(meta: Arc<dyn Meta>) {
 }
 
 /// Where the next character is of another length, or there is none.
-pub async fn prefixes_at_the_edge_of_their_characters(meta: Arc<dyn Meta>) {
+pub async fn prefixes_at_the_edge_of_their_characters(meta: Fixture) {
     let edges = ["\u{7f}", "\u{80}", "\u{7ff}", "\u{800}", "\u{d7ff}", "\u{e000}", "\u{ffff}", "\u{10000}", "\u{10ffff}"];
     let mut keys = Vec::new();
     for edge in edges {
@@ -94,7 +94,7 @@ pub async fn prefixes_at_the_edge_of_their_characters(meta: Arc<dyn Meta>) {
 }
 
 /// From none to more than there are.
-pub async fn a_scan_is_limited(meta: Arc<dyn Meta>) {
+pub async fn a_scan_is_limited(meta: Fixture) {
     let bucket = bucket_with(&meta, &["a", "b", "c"]).await;
     for limit in [0, 1, 2, 3, 4, usize::MAX] {
         assert_eq!(meta.scan_objects(bucket, "", ScanStart::First, limit).await.unwrap().len(), limit.min(3));
@@ -102,7 +102,7 @@ pub async fn a_scan_is_limited(meta: Arc<dyn Meta>) {
 }
 
 /// All that a list shows, for chunked and inline objects.
-pub async fn a_scan_shows_whole_heads(meta: Arc<dyn Meta>) {
+pub async fn a_scan_shows_whole_heads(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let one = put(&meta, bucket, "a", &[record(1, 0), record(2, 0)]).await.head;
     let two = put_inline(&meta, bucket, "b").await.head;
@@ -110,7 +110,7 @@ pub async fn a_scan_shows_whole_heads(meta: Arc<dyn Meta>) {
 }
 
 /// Page by page gives the same as at once.
-pub async fn a_scan_pages_through_everything(meta: Arc<dyn Meta>) {
+pub async fn a_scan_pages_through_everything(meta: Fixture) {
     let keys: Vec<_> = (0..57).map(|i| format!("k/{i:02}")).collect();
     let bucket = bucket_with(&meta, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let (mut start, mut all) = (ScanStart::First, Vec::new());

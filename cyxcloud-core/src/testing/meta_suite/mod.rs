@@ -1,6 +1,7 @@
 //! The conformance suite of [`Meta`]: every rule of the trait as a case. [`crate::meta_conformance`] makes each case a test.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +9,8 @@ use crate::data::chunk::chunk_id;
 use crate::data::erasure::Scheme;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, ShardRoot, UploadId, VersionId};
-use crate::port::{Bucket, CommitObject, CommitPart, Meta, Metadata, NewVersion, Object, Part, Precondition, Upload};
+use crate::port::{Bucket, CommitObject, CommitPart, Environment, Fate, Meta, Metadata, NewVersion, Object, Part, Precondition, Upload};
+use crate::testing::VirtualTime;
 use crate::{ErrorKind, Result, Timestamp};
 
 pub mod buckets;
@@ -23,7 +25,7 @@ pub mod references;
 /// Makes every case of the suite a `#[test]`.
 ///
 /// The argument is the path of a function that runs one case against a fresh, empty store:
-/// `fn run<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Meta>) -> F)`.
+/// `fn run<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F)`.
 #[macro_export]
 macro_rules! meta_conformance {
     ($run:path) => {
@@ -72,7 +74,40 @@ macro_rules! meta_conformance {
     };
 }
 
-/// The time at which most cases play.
+/// A fresh, empty store and the clock it goes by, which the cases move.
+pub struct Fixture {
+    meta: Arc<dyn Meta>,
+    clock: VirtualTime,
+}
+
+impl Fixture {
+    /// A store that was made with `clock` as its environment.
+    pub fn new(meta: Arc<dyn Meta>, clock: VirtualTime) -> Self {
+        Self { meta, clock }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn advance(&self, ms: u64) {
+        self.clock.advance(ms);
+    }
+
+    fn set_back(&self, ms: u64) {
+        self.clock.set_back(ms);
+    }
+}
+
+impl Deref for Fixture {
+    type Target = dyn Meta;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.meta
+    }
+}
+
+/// When things were made as their callers show it, far from what the store's clock says.
 const NOW: Timestamp = Timestamp(1_000_000);
 /// A life long enough for a case.
 const TTL_MS: u64 = 60_000;
@@ -101,7 +136,7 @@ fn new_bucket(name: &str) -> Bucket {
     Bucket { id: BucketId(unique_id()), name, owner: AccountId([1; 16]), created: NOW }
 }
 
-async fn make_bucket(meta: &Arc<dyn Meta>, name: &str) -> BucketId {
+async fn make_bucket(meta: &Fixture, name: &str) -> BucketId {
     let bucket = new_bucket(name);
     meta.create_bucket(bucket.clone()).await.unwrap();
     bucket.id
@@ -140,32 +175,32 @@ fn version(bucket: BucketId, at: &str) -> NewVersion {
 }
 
 /// A commit of `chunks` under a fresh lease; `records` are all brought along.
-async fn commit_of(meta: &Arc<dyn Meta>, object: NewVersion, chunks: &[ChunkRecord]) -> CommitObject {
-    let epoch = meta.begin_lease(NOW, TTL_MS).await.unwrap().epoch;
+async fn commit_of(meta: &Fixture, object: NewVersion, chunks: &[ChunkRecord]) -> CommitObject {
+    let epoch = meta.begin_lease(TTL_MS).await.unwrap().epoch;
     let distinct: BTreeSet<_> = chunks.iter().map(|r| r.id).collect();
     let records = distinct.iter().map(|id| chunks.iter().find(|r| r.id == *id).unwrap().clone()).collect();
-    CommitObject { epoch, now: NOW, object, manifest: of_chunks(refs(chunks)), chunks: records }
+    CommitObject { epoch, object, manifest: of_chunks(refs(chunks)), chunks: records }
 }
 
-async fn put(meta: &Arc<dyn Meta>, bucket: BucketId, at: &str, chunks: &[ChunkRecord]) -> Object {
+async fn put(meta: &Fixture, bucket: BucketId, at: &str, chunks: &[ChunkRecord]) -> Object {
     meta.commit_object(commit_of(meta, version(bucket, at), chunks).await).await.unwrap()
 }
 
 /// Puts an object whose bytes stand in the metadata.
-async fn put_inline(meta: &Arc<dyn Meta>, bucket: BucketId, at: &str) -> Object {
+async fn put_inline(meta: &Fixture, bucket: BucketId, at: &str) -> Object {
     let commit = commit_of(meta, version(bucket, at), &[]).await;
     let manifest = Manifest { content: Content::Inline(at.as_bytes().to_vec()) };
     meta.commit_object(CommitObject { manifest, ..commit }).await.unwrap()
 }
 
-async fn begin_upload(meta: &Arc<dyn Meta>, bucket: BucketId, at: &str) -> Upload {
+async fn begin_upload(meta: &Fixture, bucket: BucketId, at: &str) -> Upload {
     let upload = Upload { id: UploadId(unique_id()), bucket, key: key(at), created: NOW, metadata: version(bucket, at).metadata };
     meta.create_upload(upload.clone()).await.unwrap();
     upload
 }
 
 /// A commit of part `number` under a fresh lease.
-async fn part_of(meta: &Arc<dyn Meta>, upload: UploadId, number: u32, chunks: &[ChunkRecord]) -> CommitPart {
+async fn part_of(meta: &Fixture, upload: UploadId, number: u32, chunks: &[ChunkRecord]) -> CommitPart {
     let commit = commit_of(meta, version(BucketId([0; 16]), "part"), chunks).await;
     let part = Part {
         number,
@@ -176,17 +211,17 @@ async fn part_of(meta: &Arc<dyn Meta>, upload: UploadId, number: u32, chunks: &[
         system: commit.object.metadata.system,
         chunks: commit.manifest.chunks().to_vec(),
     };
-    CommitPart { epoch: commit.epoch, now: NOW, upload, part, chunks: commit.chunks }
+    CommitPart { epoch: commit.epoch, upload, part, chunks: commit.chunks }
 }
 
-async fn put_part(meta: &Arc<dyn Meta>, upload: UploadId, number: u32, chunks: &[ChunkRecord]) -> Part {
+async fn put_part(meta: &Fixture, upload: UploadId, number: u32, chunks: &[ChunkRecord]) -> Part {
     let commit = part_of(meta, upload, number, chunks).await;
     meta.commit_part(commit.clone()).await.unwrap();
     commit.part
 }
 
 /// Asserts that these chunks are referenced and no others.
-async fn assert_live(meta: &Arc<dyn Meta>, live: &[&ChunkRecord]) {
+async fn assert_live(meta: &Fixture, live: &[&ChunkRecord]) {
     let found: BTreeSet<ChunkId> = meta.scan_chunks(None, 1000).await.unwrap().iter().map(|r| r.id).collect();
     assert_eq!(found, live.iter().map(|r| r.id).collect());
 }

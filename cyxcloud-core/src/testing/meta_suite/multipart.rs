@@ -4,7 +4,7 @@ use super::*;
 use crate::port::{CompleteUpload, PartChoice};
 
 /// Every field comes back; an id is given once.
-pub async fn an_upload_is_found(meta: Arc<dyn Meta>) {
+pub async fn an_upload_is_found(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "dir/ü").await;
     assert_eq!(meta.upload(upload.id).await.unwrap(), upload);
@@ -14,7 +14,7 @@ pub async fn an_upload_is_found(meta: Arc<dyn Meta>) {
 }
 
 /// NotFound without it.
-pub async fn an_upload_needs_its_bucket(meta: Arc<dyn Meta>) {
+pub async fn an_upload_needs_its_bucket(meta: Fixture) {
     let id = UploadId(unique_id());
     let upload = Upload { id, bucket: BucketId([9; 16]), key: key("a"), created: NOW, metadata: Metadata::default() };
     refused(meta.create_upload(upload).await, ErrorKind::NotFound);
@@ -22,7 +22,7 @@ pub async fn an_upload_needs_its_bucket(meta: Arc<dyn Meta>) {
 }
 
 /// One key may have many uploads; pages go on after (key, id).
-pub async fn uploads_are_listed_by_key_and_id(meta: Arc<dyn Meta>) {
+pub async fn uploads_are_listed_by_key_and_id(meta: Fixture) {
     let (bucket, other) = (make_bucket(&meta, "first").await, make_bucket(&meta, "second").await);
     let mut all = Vec::new();
     for at in ["b", "a", "a", "ä", "a/b", "a", "B", "b"] {
@@ -48,7 +48,7 @@ pub async fn uploads_are_listed_by_key_and_id(meta: Arc<dyn Meta>) {
 }
 
 /// The prefix is plain text, and `after` may lie outside of it.
-pub async fn uploads_are_listed_by_prefix(meta: Arc<dyn Meta>) {
+pub async fn uploads_are_listed_by_prefix(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let mut all = Vec::new();
     for at in ["a", "a%", "a/", "a/b", "a0", "b", "a\u{10ffff}", "a\u{10ffff}\u{10ffff}"] {
@@ -67,7 +67,7 @@ pub async fn uploads_are_listed_by_prefix(meta: Arc<dyn Meta>) {
 }
 
 /// Every field comes back; pages go on after a number.
-pub async fn parts_are_listed_by_number(meta: Arc<dyn Meta>) {
+pub async fn parts_are_listed_by_number(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let (upload, other) = (begin_upload(&meta, bucket, "a").await, begin_upload(&meta, bucket, "a").await);
     let mut parts = Vec::new();
@@ -85,7 +85,7 @@ pub async fn parts_are_listed_by_number(meta: Arc<dyn Meta>) {
 }
 
 /// 1 to 10000, and as long as its chunks.
-pub async fn part_numbers_and_sizes_are_checked(meta: Arc<dyn Meta>) {
+pub async fn part_numbers_and_sizes_are_checked(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "a").await;
     for number in [0, 10_001, u32::MAX] {
@@ -99,15 +99,16 @@ pub async fn part_numbers_and_sizes_are_checked(meta: Arc<dyn Meta>) {
 }
 
 /// Conflict without the lease, NotFound without the upload.
-pub async fn a_part_needs_lease_and_upload(meta: Arc<dyn Meta>) {
+pub async fn a_part_needs_lease_and_upload(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "a").await;
-    let part = part_of(&meta, upload.id, 1, &[record(1, 0)]).await;
-    let late = CommitPart { now: NOW.plus_ms(TTL_MS + 1), ..part.clone() };
+    let late = part_of(&meta, upload.id, 1, &[record(1, 0)]).await;
+    meta.advance(TTL_MS + 1);
     refused(meta.commit_part(late).await, ErrorKind::Conflict);
+    let part = part_of(&meta, upload.id, 1, &[record(1, 0)]).await;
     let elsewhere = CommitPart { upload: UploadId([9; 16]), ..part.clone() };
     refused(meta.commit_part(elsewhere).await, ErrorKind::NotFound);
-    meta.abort_upload(upload.id, NOW).await.unwrap();
+    meta.abort_upload(upload.id).await.unwrap();
     refused(meta.commit_part(part).await, ErrorKind::NotFound);
     assert_live(&meta, &[]).await;
 }
@@ -118,7 +119,7 @@ fn completion(upload: &Upload, parts: &[&Part]) -> CompleteUpload {
 }
 
 /// The chunks of the chosen parts in order, under the head that completion gives.
-pub async fn parts_become_an_object(meta: Arc<dyn Meta>) {
+pub async fn parts_become_an_object(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "a").await;
     let [a, b, c] = [record(1, 0), record(2, 0), record(3, 0)];
@@ -140,7 +141,7 @@ pub async fn parts_become_an_object(meta: Arc<dyn Meta>) {
 }
 
 /// Parts strictly ascending and not none; bucket and key those of the upload.
-pub async fn completion_checks_the_request(meta: Arc<dyn Meta>) {
+pub async fn completion_checks_the_request(meta: Fixture) {
     let (bucket, other) = (make_bucket(&meta, "first").await, make_bucket(&meta, "second").await);
     let upload = begin_upload(&meta, bucket, "a").await;
     let one = put_part(&meta, upload.id, 1, &[record(1, 0)]).await;
@@ -157,7 +158,7 @@ pub async fn completion_checks_the_request(meta: Arc<dyn Meta>) {
 }
 
 /// A part that is missing or was replaced since it was checked.
-pub async fn completion_checks_the_parts(meta: Arc<dyn Meta>) {
+pub async fn completion_checks_the_parts(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "a").await;
     let old = put_part(&meta, upload.id, 1, &[record(1, 0)]).await;
@@ -172,7 +173,7 @@ pub async fn completion_checks_the_parts(meta: Arc<dyn Meta>) {
 }
 
 /// A refusal leaves the upload whole.
-pub async fn completion_checks_the_condition(meta: Arc<dyn Meta>) {
+pub async fn completion_checks_the_condition(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "a").await;
     let part = put_part(&meta, upload.id, 1, &[record(1, 0)]).await;
@@ -191,7 +192,7 @@ pub async fn completion_checks_the_condition(meta: Arc<dyn Meta>) {
 }
 
 /// For every method, whether it was completed or aborted.
-pub async fn a_gone_upload_is_gone(meta: Arc<dyn Meta>) {
+pub async fn a_gone_upload_is_gone(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     for completed in [true, false] {
         let upload = begin_upload(&meta, bucket, "a").await;
@@ -199,11 +200,11 @@ pub async fn a_gone_upload_is_gone(meta: Arc<dyn Meta>) {
         let late = part_of(&meta, upload.id, 2, &[record(2, 0)]).await;
         match completed {
             true => drop(meta.complete_upload(completion(&upload, &[&part])).await.unwrap()),
-            false => meta.abort_upload(upload.id, NOW).await.unwrap(),
+            false => meta.abort_upload(upload.id).await.unwrap(),
         }
         refused(meta.upload(upload.id).await, ErrorKind::NotFound);
         refused(meta.list_parts(upload.id, 0, 10).await, ErrorKind::NotFound);
-        refused(meta.abort_upload(upload.id, NOW).await, ErrorKind::NotFound);
+        refused(meta.abort_upload(upload.id).await, ErrorKind::NotFound);
         refused(meta.commit_part(late).await, ErrorKind::NotFound);
         refused(meta.complete_upload(completion(&upload, &[&part])).await, ErrorKind::NotFound);
         assert_eq!(meta.list_uploads(bucket, "", None, 10).await.unwrap(), []);
@@ -212,12 +213,12 @@ pub async fn a_gone_upload_is_gone(meta: Arc<dyn Meta>) {
 }
 
 /// Completions and aborts at once: one happens, the others find nothing.
-pub async fn completion_races_have_one_winner(meta: Arc<dyn Meta>) {
+pub async fn completion_races_have_one_winner(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "a").await;
     let part = put_part(&meta, upload.id, 1, &[record(1, 0)]).await;
     let completions = (0..16).map(|_| async { meta.complete_upload(completion(&upload, &[&part])).await.map(drop) });
-    let aborts = (0..16).map(|_| meta.abort_upload(upload.id, NOW));
+    let aborts = (0..16).map(|_| meta.abort_upload(upload.id));
     let (completed, aborted) = futures::future::join(futures::future::join_all(completions), futures::future::join_all(aborts)).await;
     let (won, lost): (Vec<_>, Vec<_>) = completed.iter().chain(&aborted).cloned().partition(Result::is_ok);
     assert_eq!((won.len(), lost.len()), (1, 31));

@@ -4,7 +4,7 @@ use super::*;
 use crate::port::{CopyObject, ScanStart};
 
 /// Every field comes back.
-pub async fn an_object_reads_back(meta: Arc<dyn Meta>) {
+pub async fn an_object_reads_back(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let at = "dir//ü \u{10ffff}+%48.txt";
     let chunks = [record(1, 0), record(2, 0)];
@@ -18,7 +18,7 @@ pub async fn an_object_reads_back(meta: Arc<dyn Meta>) {
 }
 
 /// Inline, or no bytes at all.
-pub async fn an_object_of_no_bytes_reads_back(meta: Arc<dyn Meta>) {
+pub async fn an_object_of_no_bytes_reads_back(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     for content in [Content::Inline(vec![]), Content::Chunks(vec![]), Content::Inline((0..=255).cycle().take(70_000).collect())] {
         let commit = commit_of(&meta, version(bucket, "a"), &[]).await;
@@ -31,7 +31,7 @@ pub async fn an_object_of_no_bytes_reads_back(meta: Arc<dyn Meta>) {
 }
 
 /// By another key, or in no bucket.
-pub async fn an_unknown_object_is_not_found(meta: Arc<dyn Meta>) {
+pub async fn an_unknown_object_is_not_found(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     put_inline(&meta, bucket, "abc").await;
     for at in ["ab", "abcd", "ABC", "abc/"] {
@@ -41,7 +41,7 @@ pub async fn an_unknown_object_is_not_found(meta: Arc<dyn Meta>) {
 }
 
 /// The last commit is what is there.
-pub async fn an_overwrite_replaces(meta: Arc<dyn Meta>) {
+pub async fn an_overwrite_replaces(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     put(&meta, bucket, "a", &[record(1, 0)]).await;
     let second = put_inline(&meta, bucket, "a").await;
@@ -52,11 +52,11 @@ pub async fn an_overwrite_replaces(meta: Arc<dyn Meta>) {
 }
 
 /// The same key in two buckets is two objects.
-pub async fn buckets_do_not_mix(meta: Arc<dyn Meta>) {
+pub async fn buckets_do_not_mix(meta: Fixture) {
     let (one, two) = (make_bucket(&meta, "first").await, make_bucket(&meta, "second").await);
     let (in_one, in_two) = (put_inline(&meta, one, "a").await, put_inline(&meta, two, "a").await);
     assert_eq!(meta.object(one, &key("a")).await.unwrap(), in_one);
-    assert!(meta.delete_object(one, &key("a"), Precondition::None, NOW).await.unwrap());
+    assert!(meta.delete_object(one, &key("a"), Precondition::None, Fate::Release).await.unwrap());
     assert_eq!(meta.object(two, &key("a")).await.unwrap(), in_two);
 }
 
@@ -87,7 +87,7 @@ fn assert_outcome<T: std::fmt::Debug>(result: Result<T>, expected: Option<ErrorK
 }
 
 /// All conditions, with and without an object there; a refusal changes nothing.
-pub async fn every_precondition_on_commit(meta: Arc<dyn Meta>) {
+pub async fn every_precondition_on_commit(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     for round in 0..conditions(&(String::new(), VersionId([0; 16]))).len() {
         let there = put_inline(&meta, bucket, "there").await;
@@ -104,15 +104,15 @@ pub async fn every_precondition_on_commit(meta: Arc<dyn Meta>) {
 }
 
 /// The same for deletes, which return false where nothing was and nothing was demanded.
-pub async fn every_precondition_on_delete(meta: Arc<dyn Meta>) {
+pub async fn every_precondition_on_delete(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     for round in 0..conditions(&(String::new(), VersionId([0; 16]))).len() {
         let there = put_inline(&meta, bucket, "there").await;
         let (condition, where_nothing, where_something) = conditions(&(there.head.etag.clone(), there.head.version)).swap_remove(round);
-        let result = meta.delete_object(bucket, &key("nothing"), condition.clone(), NOW).await;
+        let result = meta.delete_object(bucket, &key("nothing"), condition.clone(), Fate::Release).await;
         assert!(!matches!(result, Ok(true)), "{condition:?}");
         assert_outcome(result, where_nothing, &condition);
-        let result = meta.delete_object(bucket, &key("there"), condition.clone(), NOW).await;
+        let result = meta.delete_object(bucket, &key("there"), condition.clone(), Fate::Release).await;
         assert!(!matches!(result, Ok(false)), "{condition:?}");
         assert_eq!(meta.object(bucket, &key("there")).await.is_ok(), where_something.is_some(), "{condition:?}");
         assert_outcome(result, where_something, &condition);
@@ -120,7 +120,7 @@ pub async fn every_precondition_on_delete(meta: Arc<dyn Meta>) {
 }
 
 /// The same for copies.
-pub async fn every_precondition_on_copy(meta: Arc<dyn Meta>) {
+pub async fn every_precondition_on_copy(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let source = put(&meta, bucket, "source", &[record(1, 0)]).await;
     for round in 0..conditions(&(String::new(), VersionId([0; 16]))).len() {
@@ -143,19 +143,19 @@ fn copy_of(bucket: BucketId, source: &Object, object: NewVersion) -> CopyObject 
 }
 
 /// Once: the second delete finds nothing.
-pub async fn a_deleted_object_is_gone(meta: Arc<dyn Meta>) {
+pub async fn a_deleted_object_is_gone(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     put(&meta, bucket, "a", &[record(1, 0)]).await;
     let beside = put_inline(&meta, bucket, "a2").await;
-    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, NOW).await.unwrap());
+    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap());
     refused(meta.object(bucket, &key("a")).await, ErrorKind::NotFound);
     assert_eq!(meta.scan_objects(bucket, "", ScanStart::First, 10).await.unwrap(), [beside.head]);
-    assert!(!meta.delete_object(bucket, &key("a"), Precondition::None, NOW).await.unwrap());
-    refused(meta.delete_object(bucket, &key("a"), Precondition::Present, NOW).await, ErrorKind::NotFound);
+    assert!(!meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap());
+    refused(meta.delete_object(bucket, &key("a"), Precondition::Present, Fate::Release).await, ErrorKind::NotFound);
 }
 
 /// 64 writers that all want to be the first: one is, and the others are told.
-pub async fn one_of_many_absent_commits_wins(meta: Arc<dyn Meta>) {
+pub async fn one_of_many_absent_commits_wins(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let mut commits = Vec::new();
     for writer in 0..64 {
@@ -170,11 +170,12 @@ pub async fn one_of_many_absent_commits_wins(meta: Arc<dyn Meta>) {
     assert_eq!(meta.object(bucket, &key("a")).await.unwrap(), winner);
     let live = meta.scan_chunks(None, 100).await.unwrap();
     assert_eq!(winner.manifest, of_chunks(refs(&live)));
-    assert_eq!(meta.claim_dead_chunks(NOW.plus_ms(TTL_MS), 0, None, 100).await.unwrap().chunks, []);
+    meta.advance(TTL_MS);
+    assert_eq!(meta.claim_dead_chunks(0, None, 100).await.unwrap().chunks, []);
 }
 
 /// The copy has the source's bytes and its own head, and outlives the source.
-pub async fn a_copy_shares_the_bytes(meta: Arc<dyn Meta>) {
+pub async fn a_copy_shares_the_bytes(meta: Fixture) {
     let (from, to) = (make_bucket(&meta, "first").await, make_bucket(&meta, "second").await);
     let inline = put_inline(&meta, from, "small").await;
     for source in [put(&meta, from, "large", &[record(1, 0), record(2, 0)]).await, inline] {
@@ -184,13 +185,13 @@ pub async fn a_copy_shares_the_bytes(meta: Arc<dyn Meta>) {
         assert_eq!(copied.head.size_bytes, source.head.size_bytes);
         assert_eq!((&copied.head.key, copied.head.version, &copied.head.etag), (&object.key, object.version, &object.etag));
         assert_eq!(copied.head.metadata, object.metadata);
-        assert!(meta.delete_object(from, &source.head.key, Precondition::None, NOW).await.unwrap());
+        assert!(meta.delete_object(from, &source.head.key, Precondition::None, Fate::Release).await.unwrap());
         assert_eq!(meta.object(to, &key("copy")).await.unwrap(), copied);
     }
 }
 
 /// How S3 changes metadata: the chunks stay, however often.
-pub async fn a_copy_onto_itself_changes_metadata(meta: Arc<dyn Meta>) {
+pub async fn a_copy_onto_itself_changes_metadata(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let chunk = record(1, 0);
     let mut object = put(&meta, bucket, "a", &[chunk.clone(), chunk.clone()]).await;
@@ -202,12 +203,12 @@ pub async fn a_copy_onto_itself_changes_metadata(meta: Arc<dyn Meta>) {
         object = copied;
         assert_live(&meta, &[&chunk]).await;
     }
-    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, NOW).await.unwrap());
+    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap());
     assert_live(&meta, &[]).await;
 }
 
 /// The version that was read must be there, and the bucket to write to.
-pub async fn a_copy_needs_its_source_and_target(meta: Arc<dyn Meta>) {
+pub async fn a_copy_needs_its_source_and_target(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let old = put(&meta, bucket, "a", &[record(1, 0)]).await;
     let new = put(&meta, bucket, "a", &[record(2, 0)]).await;
@@ -215,14 +216,14 @@ pub async fn a_copy_needs_its_source_and_target(meta: Arc<dyn Meta>) {
     refused(meta.copy_object(copy_of(bucket, &old, version(bucket, "a"))).await, ErrorKind::Conflict);
     refused(meta.copy_object(copy_of(bucket, &new, version(BucketId([9; 16]), "b"))).await, ErrorKind::NotFound);
     refused(meta.copy_object(copy_of(BucketId([9; 16]), &new, version(bucket, "b"))).await, ErrorKind::NotFound);
-    meta.delete_object(bucket, &key("a"), Precondition::None, NOW).await.unwrap();
+    meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap();
     refused(meta.copy_object(copy_of(bucket, &new, version(bucket, "b"))).await, ErrorKind::NotFound);
     assert_eq!(meta.scan_objects(bucket, "", ScanStart::First, 10).await.unwrap(), []);
     assert_live(&meta, &[]).await;
 }
 
 /// A chunk without a record, a record without its chunk, two records, a record that lies, a size that does.
-pub async fn wrong_chunk_lists_are_refused(meta: Arc<dyn Meta>) {
+pub async fn wrong_chunk_lists_are_refused(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let upload = begin_upload(&meta, bucket, "b").await;
     let known = record(1, 0);
@@ -258,12 +259,12 @@ pub async fn wrong_chunk_lists_are_refused(meta: Arc<dyn Meta>) {
 }
 
 /// Thousands of chunks, few of them distinct.
-pub async fn a_long_manifest_reads_back(meta: Arc<dyn Meta>) {
+pub async fn a_long_manifest_reads_back(meta: Fixture) {
     let bucket = make_bucket(&meta, "first").await;
     let records: Vec<_> = (0..5000u32).map(|i| record((i % 64) as u8, 0)).collect();
     let made = put(&meta, bucket, "a", &records).await;
     assert_eq!(meta.object(bucket, &key("a")).await.unwrap(), made);
     assert_eq!(made.manifest.chunks(), refs(&records));
-    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, NOW).await.unwrap());
+    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap());
     assert_live(&meta, &[]).await;
 }

@@ -1,0 +1,213 @@
+//! Who is there and what may be asked of it: heartbeats move nodes through the lifecycle, the metadata keep where each stands, and
+//! placement takes only nodes that the lifecycle trusts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::stream::{self, StreamExt};
+
+use super::Engine;
+use crate::control::health::Fleet;
+use crate::control::lifecycle::{Effect, Event, NodeState, NodeStatus, step};
+use crate::data::placement::ClusterView;
+use crate::id::NodeId;
+use crate::port::{NodeRequest, NodeResponse};
+use crate::{Error, ErrorKind, Result, Timestamp};
+
+/// Heartbeats asked for at the same time.
+const PARALLEL: usize = 64;
+
+/// What an engine remembers of the nodes between two looks at the metadata.
+#[derive(Default)]
+pub(super) struct Nodes {
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    statuses: Arc<BTreeMap<NodeId, NodeStatus>>,
+    /// When this engine began to watch: silence before that was nobody's fault.
+    watching_since: Option<Timestamp>,
+    /// What `view` answered last, and from what.
+    merged: Option<(Arc<ClusterView>, Arc<BTreeMap<NodeId, NodeStatus>>, Arc<ClusterView>)>,
+}
+
+/// A node that went from one state to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeChange {
+    /// The node.
+    pub node: NodeId,
+    /// Where it stood; None for a new node.
+    pub from: Option<NodeState>,
+    /// Where it stands.
+    pub to: NodeState,
+    /// What follows from it.
+    pub effects: Vec<Effect>,
+}
+
+impl Engine {
+    /// Asks every node for a heartbeat, moves each through the lifecycle and stores where it stands. Call it every
+    /// [`crate::control::lifecycle::Timers::heartbeat_ms`].
+    ///
+    /// # Errors
+    /// Those of [`crate::port::Meta::node_statuses`] and [`crate::port::Meta::set_node_status`], but for conflicts: then somebody else was faster.
+    pub async fn watch_nodes(&self) -> Result<Vec<NodeChange>> {
+        let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
+        let members = self.ports.members.view();
+        let ask = |node: NodeId| async move { (node, self.is_heard(node).await) };
+        let beats: Vec<_> = members.nodes.iter().map(|node| ask(node.id)).collect();
+        let beats: Vec<(NodeId, bool)> = stream::iter(beats).buffer_unordered(PARALLEL).collect().await;
+        let now = self.now();
+        let (before, since) = {
+            let mut known = self.nodes.known();
+            (known.statuses.clone(), *known.watching_since.get_or_insert(now))
+        };
+        let mut statuses = stored.clone();
+        let mut changes = Vec::new();
+        for (node, heard) in beats {
+            let was = stored.get(&node).copied();
+            // Heartbeats are stored now and then only; what this engine heard itself counts too.
+            let last = was.map(|status| before.get(&node).map_or(status.last_heartbeat, |b| b.last_heartbeat.max(status.last_heartbeat)));
+            let event = match (was, heard) {
+                (None, true) => Event::Registered,
+                (None, false) => continue,
+                (Some(_), true) => Event::Heartbeat,
+                (Some(_), false) => Event::Tick { silent_since: last.unwrap_or(since).max(since) },
+            };
+            let next = step(was.as_ref(), event, now, &self.policy.timers);
+            if self.is_worth_storing(was, &next.status) && !self.store_status(node, was, next.status).await? {
+                continue;
+            }
+            statuses.insert(node, next.status);
+            let from = was.map(|status| status.state);
+            if from != Some(next.status.state) || !next.effects.is_empty() {
+                changes.push(NodeChange { node, from, to: next.status.state, effects: next.effects });
+            }
+        }
+        self.nodes.known().statuses = Arc::new(statuses);
+        Ok(changes)
+    }
+
+    /// Reads from the metadata where the nodes stand; for engines that do not watch themselves.
+    ///
+    /// # Errors
+    /// Those of [`crate::port::Meta::node_statuses`].
+    pub async fn refresh_nodes(&self) -> Result<()> {
+        let statuses = self.meta().node_statuses().await?.into_iter().collect();
+        self.nodes.known().statuses = Arc::new(statuses);
+        Ok(())
+    }
+
+    /// Has the shards of a node placed elsewhere and gives it no new ones, until [`Engine::cancel_drain`]. It serves reads meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a node nobody has heard of, [`ErrorKind::Invalid`] where its state does not allow it.
+    pub async fn drain_node(&self, node: NodeId) -> Result<NodeStatus> {
+        self.operate(node, Event::DrainRequested).await
+    }
+
+    /// Ends a drain that an operator asked for.
+    ///
+    /// # Errors
+    /// Those of [`Engine::drain_node`].
+    pub async fn cancel_drain(&self, node: NodeId) -> Result<NodeStatus> {
+        self.operate(node, Event::DrainCancelled).await
+    }
+
+    /// Announces that a node will be silent for up to `for_ms` (capped at [`crate::control::lifecycle::Timers::maintenance_max_ms`]): it takes no new
+    /// shards, and its shards are waited for.
+    ///
+    /// # Errors
+    /// Those of [`Engine::drain_node`].
+    pub async fn announce_maintenance(&self, node: NodeId, for_ms: u64) -> Result<NodeStatus> {
+        self.operate(node, Event::MaintenanceAnnounced { until: self.now().plus_ms(for_ms) }).await
+    }
+
+    /// Ends announced maintenance.
+    ///
+    /// # Errors
+    /// Those of [`Engine::drain_node`].
+    pub async fn end_maintenance(&self, node: NodeId) -> Result<NodeStatus> {
+        self.operate(node, Event::MaintenanceEnded).await
+    }
+
+    /// Takes a node out of the cluster; what is still on it is lost to the cluster.
+    ///
+    /// # Errors
+    /// Those of [`Engine::drain_node`].
+    pub async fn remove_node(&self, node: NodeId) -> Result<NodeStatus> {
+        self.operate(node, Event::RemovalRequested).await
+    }
+
+    async fn operate(&self, node: NodeId, event: Event) -> Result<NodeStatus> {
+        let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
+        let was = stored.get(&node).copied().ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
+        let next = step(Some(&was), event, self.now(), &self.policy.timers);
+        if next.effects.contains(&Effect::Refused) {
+            return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.state)));
+        }
+        self.meta().set_node_status(node, Some(was), next.status).await?;
+        self.refresh_nodes().await?;
+        Ok(next.status)
+    }
+
+    async fn is_heard(&self, node: NodeId) -> bool {
+        matches!(self.call(node, NodeRequest::Space).await, Ok(NodeResponse::Space(_)))
+    }
+
+    /// A heartbeat alone is written only when the stored one gets old, which spares the metadata a write per node and beat.
+    fn is_worth_storing(&self, was: Option<NodeStatus>, next: &NodeStatus) -> bool {
+        let Some(was) = was else { return true };
+        let aged = was.last_heartbeat.plus_ms(self.policy.timers.offline_after_ms / 2) <= next.last_heartbeat;
+        aged || NodeStatus { last_heartbeat: was.last_heartbeat, ..*next } != was
+    }
+
+    /// False when somebody else changed the status meanwhile.
+    async fn store_status(&self, node: NodeId, was: Option<NodeStatus>, status: NodeStatus) -> Result<bool> {
+        match self.meta().set_node_status(node, was, status).await {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::Conflict => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Where each node stands, as this engine knows it.
+    pub fn node_statuses(&self) -> Arc<BTreeMap<NodeId, NodeStatus>> {
+        self.nodes.known().statuses.clone()
+    }
+
+    /// The nodes as they are known now: new shards go only where the lifecycle allows it.
+    pub fn view(&self) -> Arc<ClusterView> {
+        let members = self.ports.members.view();
+        let now = self.now();
+        let mut known = self.nodes.known();
+        let statuses = known.statuses.clone();
+        if statuses.is_empty() {
+            return members;
+        }
+        if let Some((of, with, merged)) = &known.merged
+            && Arc::ptr_eq(of, &members)
+            && Arc::ptr_eq(with, &statuses)
+        {
+            return merged.clone();
+        }
+        let mut merged = (*members).clone();
+        for node in &mut merged.nodes {
+            node.writable &= statuses.get(&node.id).is_none_or(|status| status.takes_shards(now));
+        }
+        let merged = Arc::new(merged);
+        known.merged = Some((members, statuses, merged.clone()));
+        merged
+    }
+
+    /// The nodes as the health of chunks depends on them.
+    pub(super) fn fleet(&self) -> Fleet {
+        Fleet::new(&self.view(), &self.node_statuses(), self.policy.node_tolerance.into(), self.now())
+    }
+}
+
+impl Nodes {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

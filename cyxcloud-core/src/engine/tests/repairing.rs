@@ -1,0 +1,225 @@
+use super::*;
+use crate::control::health::Class;
+use crate::control::job::JobState;
+use crate::control::lifecycle::NodeState;
+use crate::data::shard;
+use crate::engine::{RepairScan, Repaired};
+use crate::id::NodeId;
+use crate::port::Store;
+use crate::testing::Fault;
+
+fn scan(world: &World) -> RepairScan {
+    world.time.run(world.engine.plan_repairs()).unwrap()
+}
+
+fn repair(world: &World) -> Repaired {
+    world.time.run(world.engine.run_repairs()).unwrap()
+}
+
+fn watch(world: &World) {
+    world.time.run(world.engine.watch_nodes()).unwrap();
+}
+
+/// Lets `ms` pass with a heartbeat round every 30 s.
+fn live(world: &World, ms: u64) {
+    let until = world.time.now().plus_ms(ms);
+    while world.time.now() < until {
+        world.time.advance(30_000);
+        watch(world);
+    }
+}
+
+/// Every chunk has a verified frame of each shard, on as many nodes as there are shards. Reads the stores themselves.
+fn assert_whole(world: &World) {
+    let records = world.time.run(world.engine.meta().scan_chunks(None, 10_000)).unwrap();
+    assert!(!records.is_empty());
+    for record in records {
+        let mut nodes: Vec<NodeId> = record.copies.iter().map(|copy| copy.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        assert_eq!((record.copies.len(), nodes.len()), (record.scheme.total(), record.scheme.total()));
+        for copy in &record.copies {
+            let key = crate::id::ShardKey { chunk: record.id, index: copy.shard };
+            let store = world.nodes.store(copy.node.0[0]);
+            let size = world.time.run(store.size(key)).unwrap().expect("the copy is where the record says");
+            let frame = world.time.run(store.read(key, 0, size)).unwrap();
+            let payload = &frame[shard::HEADER_BYTES..];
+            let len = crate::data::chunk::shard_len(record.scheme, record.size_bytes);
+            shard::verify(record.roots[usize::from(copy.shard)], len, &payload[..len]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn two_wiped_nodes_are_filled_again_without_being_asked() {
+    let world = World::new(14, policy());
+    world.put("key", &payload(1, 200_000)).unwrap();
+    (0..2).for_each(|n| world.nodes.store(n).wipe());
+    watch(&world);
+    let health = world.time.run(world.engine.cluster_health()).unwrap();
+    assert_eq!(health.classes.get(&Class::AtRisk), Some(&5));
+    assert_eq!(scan(&world), RepairScan { chunks: 5, damaged: 5, lost: 0, queued: 5 });
+    let done = repair(&world);
+    assert_eq!((done.completed, done.failed, done.shards_written), (5, 0, 10));
+    assert_whole(&world);
+    assert_eq!(scan(&world), RepairScan { chunks: 5, ..RepairScan::default() });
+    assert_eq!(world.get("key").unwrap(), payload(1, 200_000));
+}
+
+#[test]
+fn a_node_that_is_away_is_waited_for_and_its_shards_count_when_it_is_back() {
+    let world = World::new(20, policy());
+    watch(&world);
+    world.put("key", &payload(1, 200_000)).unwrap();
+    world.nodes.set(3, Fault::Away);
+    live(&world, 10 * 60_000);
+    assert_eq!(scan(&world).damaged, 0, "13 of 14 are enough to wait");
+    world.nodes.set(3, Fault::None);
+    live(&world, 60_000);
+    let health = world.time.run(world.engine.cluster_health()).unwrap();
+    assert_eq!(health.classes.get(&Class::Healthy), Some(&5));
+    world.nodes.set(3, Fault::Away);
+    live(&world, 4 * 3_600_000 + 6 * 60_000);
+    let held = health.nodes.iter().find(|n| n.view.id == NodeId([3; 16])).unwrap().shards;
+    assert_eq!(scan(&world).damaged, held, "after four hours it is given up");
+    assert_eq!(repair(&world).shards_written, held);
+    assert_whole(&world);
+}
+
+#[test]
+fn at_twelve_of_fourteen_waiting_ends() {
+    let world = World::new(20, policy());
+    watch(&world);
+    world.put("key", &payload(1, 40_000)).unwrap();
+    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    record.copies[..2].iter().for_each(|copy| world.nodes.set(copy.node.0[0], Fault::Away));
+    live(&world, 60_000);
+    assert_eq!(scan(&world).damaged, 0, "a minute of silence is a restart");
+    live(&world, 6 * 60_000);
+    assert_eq!(scan(&world).damaged, 1);
+    assert_eq!(repair(&world).completed, 1);
+    assert_whole(&world);
+}
+
+#[test]
+fn a_drained_node_gives_its_shards_away_by_plain_copy() {
+    let world = World::new(15, policy());
+    watch(&world);
+    world.put("key", &payload(1, 400_000)).unwrap();
+    let node = NodeId([2; 16]);
+    world.time.run(world.engine.drain_node(node)).unwrap();
+    let held = world.time.run(world.nodes.store(2).list(None, 1000)).unwrap();
+    assert_eq!(scan(&world).damaged, held.len() as u64);
+    let done = repair(&world);
+    assert_eq!(done.shards_written, held.len() as u64);
+    assert_eq!(done.bytes_read, done.bytes_written, "one shard is read for each that is written");
+    assert_whole(&world);
+    world.time.run(world.engine.collect_garbage()).unwrap();
+    assert_eq!(world.time.run(world.nodes.store(2).list(None, 1000)).unwrap(), []);
+    assert_eq!(world.engine.node_statuses()[&node].state, NodeState::Draining);
+}
+
+#[test]
+fn damage_that_a_reader_meets_is_repaired_in_place() {
+    let world = World::new(14, policy());
+    watch(&world);
+    world.put("key", &payload(1, 40_000)).unwrap();
+    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    let holder = record.holders(0).next().unwrap();
+    world.nodes.store(holder.0[0]).damage(|_, frame| frame[shard::HEADER_BYTES] ^= 1);
+    assert_eq!(scan(&world).damaged, 0, "nobody has looked inside");
+    assert_eq!(world.get("key").unwrap(), payload(1, 40_000));
+    assert_eq!(scan(&world).damaged, 1);
+    assert_eq!(repair(&world).completed, 1);
+    assert_whole(&world);
+    assert_eq!(scan(&world).damaged, 0);
+}
+
+#[test]
+fn a_scrub_finds_what_nobody_reads() {
+    let world = World::new(14, policy());
+    watch(&world);
+    world.put("key", &payload(1, 100_000)).unwrap();
+    world.nodes.store(5).damage(|_, frame| *frame.last_mut().unwrap() ^= 1);
+    world.nodes.store(6).damage(|_, frame| frame[shard::HEADER_BYTES + 5] ^= 1);
+    let mut after = None;
+    let mut damaged = Vec::new();
+    loop {
+        let done = world.time.run(world.engine.scrub(after, 2)).unwrap();
+        damaged.extend(done.damaged);
+        after = done.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(damaged.iter().all(|(_, copy)| copy.node == NodeId([6; 16])), "a payload is right whatever became of its tree");
+    assert_eq!(damaged.len(), 3);
+    assert_eq!(repair(&world).completed, 3);
+    assert_whole(&world);
+}
+
+#[test]
+fn crowded_shards_spread_when_nodes_return() {
+    let world = World::new(14, policy());
+    watch(&world);
+    (3..14).for_each(|n| world.nodes.set(n, Fault::Away));
+    world.put("key", &payload(1, 100_000)).unwrap();
+    (3..14).for_each(|n| world.nodes.set(n, Fault::None));
+    assert_eq!(scan(&world).damaged, 3);
+    assert_eq!(repair(&world).completed, 3);
+    assert_whole(&world);
+    assert_eq!(scan(&world).damaged, 0);
+    assert_eq!(world.get("key").unwrap(), payload(1, 100_000));
+}
+
+#[test]
+fn too_few_shards_fail_with_backoff_until_nodes_return() {
+    let world = World::new(14, policy());
+    watch(&world);
+    world.put("key", &payload(1, 40_000)).unwrap();
+    world.nodes.store(0).wipe();
+    (1..6).for_each(|n| world.nodes.set(n, Fault::Refuses));
+    assert_eq!(scan(&world).damaged, 1);
+    let done = repair(&world);
+    assert_eq!((done.completed, done.failed), (0, 1));
+    let job = world.time.run(world.engine.meta().list_jobs(None, 10)).unwrap().remove(0);
+    assert_eq!((job.state, job.attempts), (JobState::Pending, 1));
+    assert!(job.failure.contains("shards"), "{}", job.failure);
+    (1..6).for_each(|n| world.nodes.set(n, Fault::None));
+    world.time.advance(policy().repair_backoff.first_ms + 1);
+    assert_eq!(repair(&world).completed, 1);
+    assert_whole(&world);
+}
+
+#[test]
+fn a_node_that_lies_about_storing_is_not_believed() {
+    let world = World::new(16, policy());
+    watch(&world);
+    world.put("key", &payload(1, 200_000)).unwrap();
+    (0..3).for_each(|n| world.nodes.store(n).wipe());
+    world.nodes.set(0, Fault::StoresNothing);
+    assert!(scan(&world).damaged > 0);
+    let done = repair(&world);
+    assert_eq!(done.failed, 0);
+    assert_whole(&world);
+}
+
+/// A writer commits the same content elsewhere while repair is between reading the record and changing it.
+#[test]
+fn a_repair_that_took_long_does_not_undo_a_newer_placement() {
+    let world = World::new(20, policy());
+    watch(&world);
+    world.put("a", &payload(1, 40_000)).unwrap();
+    let old = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    let wiped: Vec<u8> = old.copies[..2].iter().map(|copy| copy.node.0[0]).collect();
+    wiped.iter().for_each(|n| world.nodes.store(*n).wipe());
+    assert_eq!(scan(&world).queued, 1);
+    // The writer avoids the wiped nodes, so its placement differs from both the old one and the repairer's.
+    wiped.iter().for_each(|n| world.nodes.set(*n, Fault::Away));
+    world.put("b", &payload(1, 40_000)).unwrap();
+    let newer = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    assert_ne!(newer.copies, old.copies);
+    assert_eq!(repair(&world).completed, 1);
+    assert_eq!(world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap(), [newer]);
+    assert_whole(&world);
+}
