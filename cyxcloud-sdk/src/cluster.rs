@@ -85,6 +85,7 @@ impl ClusterBuilder {
         let transport = Arc::new(LocalTransport::new(nodes, env.clone()));
         let ports = Ports { meta, transport: transport.clone(), members: transport.clone(), env };
         let engine = Engine::new(ports, self.policy)?;
+        engine.refresh_nodes().await?;
         Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory, _lock: lock }) })
     }
 

@@ -93,10 +93,10 @@ impl Fleet {
         let mut numbers: BTreeMap<(Level, &str), u32> = BTreeMap::new();
         let mut used = [const { Vec::new() }; 5];
         let mut nodes = BTreeMap::new();
-        for (at, node) in view.nodes.iter().enumerate() {
+        for (at, node) in view.nodes().iter().enumerate() {
             let mut domains = [at as u32; 5];
             for (level, number) in Level::ALL.into_iter().zip(&mut domains).skip(1) {
-                let (name, next) = (node.domains.at(level), (view.nodes.len() + numbers.len()) as u32);
+                let (name, next) = (node.domains.at(level), (view.nodes().len() + numbers.len()) as u32);
                 if !name.is_empty() {
                     *number = *numbers.entry((level, name)).or_insert(next);
                 }

@@ -195,13 +195,14 @@ pub struct Transition {
 /// Total, and the same event at the same time twice is the same as once. A tick goes through every state that is due: a node that the watcher
 /// saw silent for 8 days between two ticks goes from online to removed, with the effects of each state on the way.
 pub fn step(status: Option<&NodeStatus>, event: Event, now: Timestamp, timers: &Timers) -> Transition {
-    let mut walk = Walk { status: status.copied().unwrap_or(NodeStatus::absent(now)), effects: Vec::new() };
+    let before = status.copied().unwrap_or(NodeStatus::absent(now));
+    let mut walk = Walk { before, status: before, effects: Vec::new() };
     if !walk.status.belongs() {
         match event {
             Event::Registered => walk.to(NodeStatus::joined(now)),
             // Whoever ticks over all records meets those of removed nodes.
             Event::Tick { .. } if status.is_some() => {}
-            _ => walk.effects.push(Effect::Refused),
+            _ => walk.refuse(),
         }
         return walk.done();
     }
@@ -224,6 +225,7 @@ pub fn step(status: Option<&NodeStatus>, event: Event, now: Timestamp, timers: &
 
 /// A step in the making.
 struct Walk {
+    before: NodeStatus,
     status: NodeStatus,
     effects: Vec<Effect>,
 }
@@ -242,6 +244,11 @@ impl Walk {
             (next.placing() && !before.placing(), Effect::Place),
         ];
         self.effects.extend(follows.into_iter().filter_map(|(holds, effect)| holds.then_some(effect)));
+    }
+
+    fn refuse(&mut self) {
+        self.status = self.before;
+        self.effects = vec![Effect::Refused];
     }
 
     fn done(self) -> Transition {
@@ -297,7 +304,7 @@ impl Walk {
         if !self.status.drain_requested {
             // A drain by silence is ended by the node's return, not by a word.
             if status.state == NodeState::Draining {
-                self.effects.push(Effect::Refused);
+                self.refuse();
             }
             return;
         }
@@ -315,7 +322,7 @@ impl Walk {
     fn announce(&mut self, until: Timestamp, now: Timestamp, timers: &Timers) {
         let until = until.min(now.plus_ms(timers.maintenance_max_ms));
         if until <= now {
-            return self.effects.push(Effect::Refused);
+            return self.refuse();
         }
         let status = NodeStatus { maintenance_until: Some(until), ..self.status };
         let by_silence = status.state == NodeState::Draining && !status.drain_requested;
@@ -326,8 +333,7 @@ impl Walk {
 /// The next state of a node that has been silent for `silent_ms`, at least [`Timers::offline_after_ms`]; None when it stays.
 fn due(status: &NodeStatus, silent_ms: u64, now: Timestamp, timers: &Timers) -> Option<NodeStatus> {
     let excused = excused(status, now, timers);
-    let ordinary = NodeStatus { maintenance_until: None, ..*status };
-    let blamed = NodeStatus { failures: status.failures.saturating_add(1), ..ordinary };
+    let blamed = NodeStatus { failures: status.failures.saturating_add(1), maintenance_until: None, ..*status };
     match status.state {
         NodeState::Removed => None,
         NodeState::Online | NodeState::Recovering if excused => Some(status.enter(NodeState::Offline, now)),
@@ -335,8 +341,6 @@ fn due(status: &NodeStatus, silent_ms: u64, now: Timestamp, timers: &Timers) -> 
         _ if excused => None,
         // It overran its maintenance.
         NodeState::Offline if status.maintenance_until.is_some() => Some(blamed),
-        // It leaves anyway.
-        NodeState::Draining if status.maintenance_until.is_some() => Some(ordinary),
         NodeState::Offline if silent_ms >= timers.drain_after_ms.min(timers.remove_after_ms) => {
             Some(status.enter(NodeState::Draining, now))
         }
@@ -355,6 +359,9 @@ fn elapsed_ms(since: Timestamp, now: Timestamp) -> u64 {
     now.0.saturating_sub(since.0)
 }
 
+#[cfg(test)]
+#[path = "lifecycle_doc_tests.rs"]
+mod doc_tests;
 #[cfg(test)]
 #[path = "lifecycle_tests.rs"]
 mod tests;

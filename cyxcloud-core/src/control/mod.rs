@@ -2,6 +2,8 @@
 //!
 //! Everything here is a total function of its arguments. The engine gathers the views, asks, and carries out the answer.
 
+#[cfg(test)]
+mod documented;
 pub mod health;
 pub mod job;
 pub mod lifecycle;

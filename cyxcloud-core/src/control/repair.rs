@@ -101,7 +101,8 @@ pub fn plan(view: &ClusterView, fleet: &Fleet, node_tolerance: usize, case: &Cas
         return Ok(Some(spread));
     }
     let plan = fill(stays)?;
-    Ok((plan.copies() != record.copies).then_some(plan))
+    let idle = plan.write.is_empty() && plan.keep.len() == record.copies.len();
+    Ok((!idle).then_some(plan))
 }
 
 /// Whether a copy in this state stays in the record of a chunk that is repaired.
@@ -144,3 +145,7 @@ fn holders(sources: &[Copy], target: Copy) -> Vec<NodeId> {
     nodes.sort_by_key(|node| *node != target.node);
     nodes
 }
+
+#[cfg(test)]
+#[path = "repair_tests.rs"]
+mod tests;

@@ -43,7 +43,7 @@ impl Engine {
         let mut done = Collected { trash: self.meta().purge_trash(self.policy.trash_window_ms, PAGE).await?, ..Collected::default() };
         self.meta().prune_jobs(JOBS_KEPT_MS).await?;
         self.collect_dead(&mut done).await?;
-        for node in self.view().nodes.iter().map(|n| n.id) {
+        for node in self.view().nodes().iter().map(|n| n.id) {
             self.collect_orphans(node, &mut done).await?;
         }
         Ok(done)

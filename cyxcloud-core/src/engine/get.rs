@@ -124,6 +124,10 @@ impl Engine {
     /// A proven range of one shard from one node.
     pub(super) async fn read_range_from(&self, record: &ChunkRecord, copy: Copy, range: ByteRange) -> Result<Bytes> {
         let key = ShardKey { chunk: record.id, index: copy.shard };
+        if !self.verifies_shards {
+            let payload = self.read_from(record, copy.shard, copy.node).await?;
+            return Ok(payload.slice(range.start as usize..range.end as usize));
+        }
         let proof = match self.call(copy.node, NodeRequest::ReadRange { key, range }).await? {
             NodeResponse::RangeProof(proof) => proof,
             other => return Err(unexpected(copy.node, &other)),
@@ -218,6 +222,9 @@ impl Engine {
             NodeResponse::Payload(payload) => payload,
             other => return Err(unexpected(node, &other)),
         };
+        if !self.verifies_shards {
+            return Ok(payload);
+        }
         let (root, len) = (record.roots[usize::from(index)], shard_len(record.scheme, record.size_bytes));
         compute(self.env(), move || shard::verify(root, len, &payload).map(|()| payload)).await?
     }

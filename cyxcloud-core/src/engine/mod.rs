@@ -1,7 +1,8 @@
 //! The flows: plain async code over the ports.
 //!
 //! [`put`] makes bytes durable and then visible, [`get`] reads them back verified, [`list`] pages through keys, [`gc`] takes
-//! away what nobody refers to, [`nodes`] watches who is there, [`repair`] makes lost shards anew, [`scrub`] looks for damage, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
+//! away what nobody refers to, [`nodes`] watches who is there, [`repair`] makes lost shards anew, [`scrub`] looks for damage,
+//! [`upkeep`] does these unasked, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
 //! administration, delete, copy) goes straight to [`Meta`].
 
 pub mod gc;
@@ -16,6 +17,7 @@ pub mod scrub;
 pub mod serve;
 mod survey;
 mod suspects;
+pub mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +38,7 @@ pub use nodes::NodeChange;
 pub use put::{NewPart, StageKind, StageOptions, Staged};
 pub use repair::{RepairScan, Repaired};
 pub use scrub::Scrubbed;
+pub use upkeep::{Report, Schedule};
 
 /// What an engine stands on.
 #[derive(Clone)]
@@ -57,6 +60,8 @@ pub struct Engine {
     coders: Mutex<BTreeMap<Scheme, Arc<Coder>>>,
     nodes: nodes::Nodes,
     suspects: suspects::Suspects,
+    /// False only in the simulator, which must notice.
+    verifies_shards: bool,
 }
 
 impl Engine {
@@ -65,8 +70,22 @@ impl Engine {
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when the policy contradicts itself.
     pub fn new(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
+        Self::build(ports, policy, true).map(Arc::new)
+    }
+
+    /// An engine with a planted bug: it believes whatever a node sends. The simulator must catch it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn gullible(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
+        Self::build(ports, policy, false).map(Arc::new)
+    }
+
+    fn build(ports: Ports, policy: Policy, verifies_shards: bool) -> Result<Self> {
         policy.validate()?;
-        Ok(Arc::new(Self { ports, policy, coders: Mutex::default(), nodes: Default::default(), suspects: Default::default() }))
+        let (nodes, suspects) = Default::default();
+        Ok(Self { ports, policy, coders: Mutex::default(), nodes, suspects, verifies_shards })
     }
 
     /// The metadata store.

@@ -55,7 +55,7 @@ impl Engine {
         let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
         let members = self.ports.members.view();
         let ask = |node: NodeId| async move { (node, self.is_heard(node).await) };
-        let beats: Vec<_> = members.nodes.iter().map(|node| ask(node.id)).collect();
+        let beats: Vec<_> = members.nodes().iter().map(|node| ask(node.id)).collect();
         let beats: Vec<(NodeId, bool)> = stream::iter(beats).buffer_unordered(PARALLEL).collect().await;
         let now = self.now();
         let (before, since) = {
@@ -191,11 +191,11 @@ impl Engine {
         {
             return merged.clone();
         }
-        let mut merged = (*members).clone();
-        for node in &mut merged.nodes {
+        let mut nodes = members.nodes().to_vec();
+        for node in &mut nodes {
             node.writable &= statuses.get(&node.id).is_none_or(|status| status.takes_shards(now));
         }
-        let merged = Arc::new(merged);
+        let merged = Arc::new(ClusterView::new(nodes));
         known.merged = Some((members, statuses, merged.clone()));
         merged
     }

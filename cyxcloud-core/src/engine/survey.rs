@@ -58,7 +58,7 @@ impl Engine {
     async fn list_all(&self, from: Option<ShardKey>, last: ChunkId, limit: usize) -> (BTreeMap<ChunkId, Vec<Copy>>, BTreeSet<NodeId>) {
         let view = self.view();
         let list = |node: NodeId| async move { (node, self.list_node(node, from, last, limit).await) };
-        let lists: Vec<_> = view.nodes.iter().filter(|node| node.reachable).map(|node| list(node.id)).collect();
+        let lists: Vec<_> = view.nodes().iter().filter(|node| node.reachable).map(|node| list(node.id)).collect();
         let lists: Vec<_> = stream::iter(lists).buffer_unordered(PARALLEL).collect().await;
         let mut held: BTreeMap<ChunkId, Vec<Copy>> = BTreeMap::new();
         let mut answered = BTreeSet::new();

@@ -96,7 +96,7 @@ impl Members for MemoryNodes {
             let reachable = self.fault(*id) != Fault::Away;
             NodeView { id: *id, domains: Domains::default(), reachable, writable: reachable, free_bytes: 1 << 40 }
         };
-        Arc::new(ClusterView { nodes: self.stores.keys().map(view).collect() })
+        Arc::new(ClusterView::new(self.stores.keys().map(view).collect()))
     }
 }
 

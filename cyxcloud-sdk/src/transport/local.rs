@@ -87,7 +87,7 @@ impl LocalTransport {
                 free_bytes,
             }
         };
-        ClusterView { nodes: self.nodes.values().map(view).collect() }
+        ClusterView::new(self.nodes.values().map(view).collect())
     }
 }
 

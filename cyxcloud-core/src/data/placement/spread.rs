@@ -1,16 +1,13 @@
 //! Choosing nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::tolerance::{combinations, subsets};
-use super::view::{ClusterView, Level, NodeView};
+use super::index::{Crowd, Loads, seed};
+use super::view::ClusterView;
 use crate::data::erasure::Scheme;
 use crate::data::manifest::Copy;
 use crate::id::{ChunkId, NodeId};
 use crate::{Error, Result};
-
-/// Above this many combinations of lost nodes, extra copies are found by a simpler rule that may need a few more.
-const MAX_COMBINATIONS: u64 = 5_000;
 
 /// What a chunk needs.
 #[derive(Clone, Debug)]
@@ -32,73 +29,72 @@ pub struct Demand<'a> {
 /// The copies to add to `demand.held` so that every shard has one and any `node_tolerance` nodes may be lost. Empty when nothing
 /// is missing.
 ///
+/// Each shard goes to the node with the fewest shards of this chunk around it: on itself, then on its host, operator, subnet, region.
+/// Among equals the draw of the chunk decides, weighted by free space.
+///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the nodes that take shards are too few for that.
 pub fn plan(view: &ClusterView, demand: &Demand<'_>) -> Result<Vec<Copy>> {
-    let mut spread = Spread::new(view, demand);
-    for shard in 0..demand.scheme.total() {
-        if spread.holders[shard].is_empty() {
-            let node = spread.best(|_| true).ok_or_else(|| too_few(view, demand))?;
-            spread.add(shard, node);
-        }
-    }
-    spread.protect(demand).ok_or_else(|| too_few(view, demand))?;
-    Ok(spread.added)
+    let shortlist = view.index().shortlist(seed(demand.chunk), demand.shard_bytes);
+    Spread::new(view, demand, shortlist).fill().ok_or_else(|| too_few(view, demand))
 }
 
 fn too_few(view: &ClusterView, demand: &Demand<'_>) -> Error {
-    let writable = view.nodes.iter().filter(|n| n.writable && !demand.avoid.contains(&n.id)).count();
+    let writable = view.nodes().iter().filter(|n| n.writable && !demand.avoid.contains(&n.id)).count();
     let Demand { scheme, node_tolerance, .. } = demand;
     Error::unavailable(format!(
         "only {writable} of {} nodes take new shards; {scheme} that survives the loss of {node_tolerance} needs at least {}; try again when nodes return",
-        view.nodes.len(),
+        view.nodes().len(),
         node_tolerance + 1,
     ))
 }
 
-/// A placement in the making.
-struct Spread<'a> {
-    /// Candidates first, then nodes that only hold.
-    nodes: Vec<Spot>,
-    candidates: usize,
-    /// Shards per domain.
-    loads: BTreeMap<(Level, &'a str), usize>,
-    /// Nodes (numbers) that hold each shard.
-    holders: Vec<Vec<usize>>,
+/// A placement in the making. Nodes are numbers: their place in the view, and above that the strangers.
+pub(super) struct Spread<'a> {
+    view: &'a ClusterView,
+    pub(super) demand: &'a Demand<'a>,
+    /// The nodes with the best draws, best first.
+    shortlist: Vec<usize>,
+    loads: Loads<'a>,
+    /// Nodes that hold each shard.
+    pub(super) holders: Vec<Vec<usize>>,
+    /// Holders that the view does not know.
+    strangers: Vec<NodeId>,
     added: Vec<Copy>,
-    names: BTreeMap<NodeId, &'a NodeView>,
-}
-
-/// A node and how much it is wanted.
-struct Spot {
-    id: NodeId,
-    load: usize,
-    /// Lower is better.
-    score: f64,
 }
 
 impl<'a> Spread<'a> {
-    fn new(view: &'a ClusterView, demand: &Demand<'_>) -> Self {
-        let names: BTreeMap<NodeId, &NodeView> = view.nodes.iter().map(|n| (n.id, n)).collect();
-        let usable = |n: &&NodeView| n.writable && n.free_bytes >= demand.shard_bytes && !demand.avoid.contains(&n.id);
-        let candidates: Vec<&NodeView> = view.nodes.iter().filter(usable).collect();
-        let mean_free = candidates.iter().map(|n| n.free_bytes as f64).sum::<f64>() / candidates.len().max(1) as f64;
-        let spot = |n: &&NodeView| Spot { id: n.id, load: 0, score: score(n, demand.chunk, mean_free) };
-        let nodes: Vec<Spot> = candidates.iter().map(spot).collect();
-        let candidates = nodes.len();
+    fn new(view: &'a ClusterView, demand: &'a Demand<'a>, mut shortlist: Vec<usize>) -> Self {
+        shortlist.retain(|number| !demand.avoid.contains(&view.nodes()[*number].id));
         let holders = vec![Vec::new(); demand.scheme.total()];
-        let mut spread = Self { nodes, candidates, loads: BTreeMap::new(), holders, added: Vec::new(), names };
+        let loads = Loads::new(view.index());
+        let mut spread = Self { view, demand, shortlist, loads, holders, strangers: Vec::new(), added: Vec::new() };
         for copy in demand.held {
             let number = spread.number(copy.node);
-            spread.count(usize::from(copy.shard), number);
+            spread.count(copy.shard.into(), number);
         }
         spread
     }
 
+    /// Everything that is missing. None when there are not enough nodes.
+    fn fill(mut self) -> Option<Vec<Copy>> {
+        for shard in 0..self.holders.len() {
+            if self.holders[shard].is_empty() {
+                let node = self.best(&[])?;
+                self.add(shard, node);
+            }
+        }
+        self.protect()?;
+        Some(self.added)
+    }
+
     fn number(&mut self, id: NodeId) -> usize {
-        self.nodes.iter().position(|n| n.id == id).unwrap_or_else(|| {
-            self.nodes.push(Spot { id, load: 0, score: f64::INFINITY });
-            self.nodes.len() - 1
+        self.view.number(id).unwrap_or_else(|| {
+            let place = self.strangers.iter().position(|stranger| *stranger == id).unwrap_or_else(|| {
+                self.strangers.push(id);
+                self.strangers.len() - 1
+            });
+            self.view.nodes().len() + place
         })
     }
 
@@ -107,122 +103,68 @@ impl<'a> Spread<'a> {
             return;
         }
         self.holders[shard].push(number);
-        self.nodes[number].load += 1;
-        if let Some(view) = self.names.get(&self.nodes[number].id) {
-            for level in &Level::ALL[1..] {
-                *self.loads.entry((*level, view.domains.at(*level))).or_default() += 1;
-            }
+        if number < self.view.nodes().len() {
+            self.loads.add(number);
         }
     }
 
-    fn add(&mut self, shard: usize, number: usize) {
+    pub(super) fn add(&mut self, shard: usize, number: usize) {
         self.count(shard, number);
-        self.added.push(Copy { shard: shard as u8, node: self.nodes[number].id });
+        self.added.push(Copy { shard: shard as u8, node: self.view.nodes()[number].id });
     }
 
-    /// Shards around this node, narrow to wide: what a good choice keeps low.
-    fn crowd(&self, number: usize) -> [usize; 5] {
-        let spot = &self.nodes[number];
-        let domains = self.names.get(&spot.id).map(|n| &n.domains);
-        Level::ALL.map(|level| match domains.map(|d| d.at(level)).unwrap_or_default() {
-            // Nobody said: the node stands alone.
-            "" => spot.load,
-            name => self.loads.get(&(level, name)).copied().unwrap_or(0),
-        })
+    /// Shards around a node of the view: what a good choice keeps low.
+    pub(super) fn crowd(&self, number: usize) -> Crowd {
+        self.loads.crowd(number)
     }
 
-    /// The candidate with the fewest shards around it, by score among equals.
-    fn best(&self, allowed: impl Fn(usize) -> bool) -> Option<usize> {
-        (0..self.candidates).filter(|number| allowed(*number)).min_by(|a, b| {
-            let scores = || self.nodes[*a].score.total_cmp(&self.nodes[*b].score);
-            self.crowd(*a).cmp(&self.crowd(*b)).then_with(scores)
-        })
+    /// The nodes that may be given a shard.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = usize> {
+        let takes = |number: &usize| {
+            self.view.index().spots[*number].takes(self.demand.shard_bytes) && !self.demand.avoid.contains(&self.view.nodes()[*number].id)
+        };
+        (0..self.view.nodes().len()).filter(takes)
     }
 
-    /// Adds copies until any `node_tolerance` nodes may be lost. None when there are not enough nodes.
-    fn protect(&mut self, demand: &Demand<'_>) -> Option<()> {
-        let (lost, spare) = (demand.node_tolerance, demand.scheme.parity());
-        if lost == 0 || self.heaviest(lost) <= spare {
-            return Some(());
-        }
-        if self.candidates.max(self.holding()) <= lost {
-            return None;
-        }
-        if self.nodes.len() <= 64 && combinations(self.nodes.len(), lost) <= MAX_COMBINATIONS {
-            self.protect_exactly(lost, spare)
-        } else {
-            self.protect_simply(lost, spare)
-        }
-    }
-
-    fn holding(&self) -> usize {
-        self.nodes.iter().filter(|n| n.load > 0).count()
-    }
-
-    /// Shards in the `lost` fullest nodes: if that is bearable, every loss is.
-    fn heaviest(&self, lost: usize) -> usize {
-        let mut loads: Vec<usize> = self.nodes.iter().map(|n| n.load).collect();
-        loads.sort_unstable_by(|a, b| b.cmp(a));
-        loads.iter().take(lost).sum()
-    }
-
-    /// Greedy over every combination of lost nodes: each step adds the copy that mends most. For one lost node this is minimal: a
-    /// node keeps at most `m` shards to itself, so `k + m - n * m` must be doubled and each step doubles one.
-    fn protect_exactly(&mut self, lost: usize, spare: usize) -> Option<()> {
-        let sets: Vec<u64> = subsets(self.nodes.len(), lost).collect();
-        loop {
-            let masks: Vec<u64> = self.holders.iter().map(|nodes| nodes.iter().fold(0, |mask, n| mask | 1 << n)).collect();
-            let taken = |gone: u64| masks.iter().filter(|mask| **mask & !gone == 0).count();
-            let broken: Vec<u64> = sets.iter().copied().filter(|gone| taken(*gone) > spare).collect();
-            if broken.is_empty() {
-                return Some(());
+    /// The candidate with the fewest shards around it, by score among equals. The shortlist nearly always has it and can tell: nobody
+    /// else scores better, so only less of a crowd would be preferred.
+    pub(super) fn best(&self, except: &[usize]) -> Option<usize> {
+        let floor = self.loads.floor();
+        let mut listed = None;
+        for number in self.shortlist.iter().copied().filter(|number| !except.contains(number)) {
+            let crowd = self.crowd(number);
+            if listed.is_none_or(|(least, _)| crowd < least) {
+                listed = Some((crowd, number));
             }
-            let mends =
-                |shard: usize, node: usize| broken.iter().filter(|gone| masks[shard] & !**gone == 0 && **gone >> node & 1 == 0).count();
-            let choices = (0..masks.len()).flat_map(|shard| (0..self.candidates).map(move |node| (shard, node)));
-            let (shard, node) = choices
-                .filter(|(shard, node)| masks[*shard] >> *node & 1 == 0 && mends(*shard, *node) > 0)
-                .max_by_key(|(shard, node)| (mends(*shard, *node), std::cmp::Reverse(self.crowd(*node))))?;
-            self.add(shard, node);
-        }
-    }
-
-    /// Gives shards of the fullest nodes `lost + 1` holders until what is left with fewer fits in `spare`.
-    fn protect_simply(&mut self, lost: usize, spare: usize) -> Option<()> {
-        loop {
-            let mut at_risk = vec![0; self.nodes.len()];
-            let exposed = |nodes: &Vec<usize>| nodes.len() <= lost;
-            self.holders.iter().filter(|n| exposed(n)).flatten().for_each(|n| at_risk[*n] += 1);
-            let mut order: Vec<usize> = (0..at_risk.len()).collect();
-            order.sort_by_key(|n| std::cmp::Reverse(at_risk[*n]));
-            if order.iter().take(lost).map(|n| at_risk[*n]).sum::<usize>() <= spare {
-                return Some(());
+            if crowd == floor {
+                break;
             }
-            let shard = self.holders.iter().position(|n| exposed(n) && n.contains(&order[0]))?;
-            let node = self.best(|n| !self.holders[shard].contains(&n))?;
-            self.add(shard, node);
+        }
+        match listed {
+            Some((crowd, number)) if crowd == floor || crowd == self.loads.closer_floor() => Some(number),
+            _ => self.best_of_all(except, listed),
         }
     }
-}
 
-/// Weighted rendezvous hashing (Schindelhauer and Schomaker 2005): the lowest wins, with a chance that grows with free space. The
-/// weight is capped, so that an empty newcomer is not handed every chunk.
-fn score(node: &NodeView, chunk: ChunkId, mean_free: f64) -> f64 {
-    let weight = (node.free_bytes as f64 / mean_free.max(1.0)).clamp(0.05, 2.0);
-    let word = |bytes: &[u8]| u64::from_le_bytes(bytes[..8].try_into().expect("ids have at least 16 bytes"));
-    let mixed = mix(word(&chunk.0) ^ mix(word(&node.id.0) ^ mix(word(&node.id.0[8..]))));
-    let unit = ((mixed >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
-    -unit.ln() / weight
-}
-
-/// Finalizer of SplitMix64: spreads every bit over all.
-fn mix(z: u64) -> u64 {
-    let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    /// The same from all candidates, given the best of the shortlist.
+    fn best_of_all(&self, except: &[usize], listed: Option<(Crowd, usize)>) -> Option<usize> {
+        let others = || self.candidates().filter(|number| !except.contains(number));
+        let least = others().map(|number| self.crowd(number)).min()?;
+        if let Some((crowd, number)) = listed
+            && crowd == least
+        {
+            return Some(number);
+        }
+        let seed = seed(self.demand.chunk);
+        let score = |number: &usize| self.view.index().spots[*number].score(seed);
+        others().filter(|number| self.crowd(*number) == least).min_by(|a, b| score(a).total_cmp(&score(b)))
+    }
 }
 
 #[cfg(test)]
 #[path = "spread_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "large_tests.rs"]
+mod large_tests;

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::data::placement::{Domains, tolerance};
+use crate::data::placement::{Domains, Level, NodeView, tolerance};
 use crate::testing::SplitMix64;
 
 fn node(number: u8) -> NodeView {
@@ -7,7 +9,7 @@ fn node(number: u8) -> NodeView {
 }
 
 fn nodes(count: u8) -> ClusterView {
-    ClusterView { nodes: (0..count).map(node).collect() }
+    ClusterView::new((0..count).map(node).collect())
 }
 
 fn chunk(number: u64) -> ChunkId {
@@ -100,7 +102,7 @@ fn no_two_shards_where_one_would_do_at_any_level() {
         };
         all.push(it);
     }
-    let view = ClusterView { nodes: all };
+    let view = ClusterView::new(all);
     for number in 0..40 {
         let copies = place(&view, Scheme::DEFAULT, 1, number).unwrap();
         for level in Level::ALL {
@@ -113,10 +115,11 @@ fn no_two_shards_where_one_would_do_at_any_level() {
 #[test]
 fn scarce_hosts_are_filled_evenly_and_never_beyond_need() {
     // 28 nodes on 7 hosts: two shards a host.
-    let mut view = nodes(28);
-    for (n, it) in view.nodes.iter_mut().enumerate() {
+    let mut all: Vec<NodeView> = (0..28).map(node).collect();
+    for (n, it) in all.iter_mut().enumerate() {
         it.domains.host = format!("h{}", n % 7);
     }
+    let view = ClusterView::new(all);
     for number in 0..40 {
         let copies = place(&view, Scheme::DEFAULT, 1, number).unwrap();
         assert_eq!(largest(&copies, |id| view.node(id).unwrap().domains.host.clone()), 2);
@@ -126,17 +129,18 @@ fn scarce_hosts_are_filled_evenly_and_never_beyond_need() {
 
 #[test]
 fn free_space_attracts_but_does_not_hot_spot() {
-    let mut view = nodes(40);
-    view.nodes[0].free_bytes = 100 << 40;
-    view.nodes[1].free_bytes = 1 << 34;
-    view.nodes[2].free_bytes = 10;
+    let mut all: Vec<NodeView> = (0..40).map(node).collect();
+    all[0].free_bytes = 100 << 40;
+    all[1].free_bytes = 1 << 34;
+    all[2].free_bytes = 10;
+    let view = ClusterView::new(all);
     let mut loads = BTreeMap::<NodeId, usize>::new();
     let rounds = 2000;
     for number in 0..rounds {
         place(&view, Scheme::DEFAULT, 1, number).unwrap().iter().for_each(|c| *loads.entry(c.node).or_default() += 1);
     }
     let fair = rounds as usize * 14 / 39;
-    let load = |n: usize| loads.get(&view.nodes[n].id).copied().unwrap_or(0);
+    let load = |n: usize| loads.get(&view.nodes()[n].id).copied().unwrap_or(0);
     assert!(load(0) > fair && load(0) < 3 * fair, "empty node: {} of fair {fair}", load(0));
     assert!(load(1) < fair / 2, "nearly full node: {}", load(1));
     assert_eq!(load(2), 0, "no room for one shard");

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::index::Index;
 use crate::id::NodeId;
 
 /// What fails together, from narrow to wide; placement spreads in this order.
@@ -66,16 +67,47 @@ pub struct NodeView {
     pub free_bytes: u64,
 }
 
-/// All nodes at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All nodes at one moment. Made once and then asked for every chunk, so it keeps what placement needs ready.
+#[derive(Clone, Debug, Default)]
 pub struct ClusterView {
-    /// Every known node, in no order.
-    pub nodes: Vec<NodeView>,
+    nodes: Vec<NodeView>,
+    index: Index,
 }
 
 impl ClusterView {
+    /// A view of `nodes`, given in any order. Of several with one id the first counts.
+    pub fn new(mut nodes: Vec<NodeView>) -> Self {
+        nodes.sort_by_key(|n| n.id);
+        nodes.dedup_by_key(|n| n.id);
+        let index = Index::new(&nodes);
+        Self { nodes, index }
+    }
+
+    /// Every known node, by id.
+    pub fn nodes(&self) -> &[NodeView] {
+        &self.nodes
+    }
+
     /// The node `id`, if it is known.
     pub fn node(&self, id: NodeId) -> Option<&NodeView> {
-        self.nodes.iter().find(|n| n.id == id)
+        self.number(id).map(|number| &self.nodes[number])
+    }
+
+    /// Its place among [`ClusterView::nodes`].
+    pub(super) fn number(&self, id: NodeId) -> Option<usize> {
+        self.nodes.binary_search_by_key(&id, |n| n.id).ok()
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
     }
 }
+
+impl PartialEq for ClusterView {
+    fn eq(&self, other: &Self) -> bool {
+        // The index follows from the nodes.
+        self.nodes == other.nodes
+    }
+}
+
+impl Eq for ClusterView {}

@@ -140,7 +140,7 @@ fn a_scrub_finds_what_nobody_reads() {
     let world = World::new(14, policy());
     watch(&world);
     world.put("key", &payload(1, 100_000)).unwrap();
-    world.nodes.store(5).damage(|_, frame| *frame.last_mut().unwrap() ^= 1);
+    world.nodes.store(5).wipe();
     world.nodes.store(6).damage(|_, frame| frame[shard::HEADER_BYTES + 5] ^= 1);
     let mut after = None;
     let mut damaged = Vec::new();
@@ -152,8 +152,7 @@ fn a_scrub_finds_what_nobody_reads() {
             break;
         }
     }
-    assert!(damaged.iter().all(|(_, copy)| copy.node == NodeId([6; 16])), "a payload is right whatever became of its tree");
-    assert_eq!(damaged.len(), 3);
+    assert_eq!(damaged.len(), 6);
     assert_eq!(repair(&world).completed, 3);
     assert_whole(&world);
 }
@@ -222,4 +221,26 @@ fn a_repair_that_took_long_does_not_undo_a_newer_placement() {
     assert_eq!(repair(&world).completed, 1);
     assert_eq!(world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap(), [newer]);
     assert_whole(&world);
+}
+
+/// Nobody calls anything: the upkeep alone brings two wiped nodes back and takes a deleted object off every node.
+#[test]
+fn upkeep_heals_and_collects_unasked() {
+    use std::sync::Mutex;
+    let world = World::new(14, policy());
+    world.put("stays", &payload(1, 100_000)).unwrap();
+    world.put("goes", &payload(2, 100_000)).unwrap();
+    (0..2).for_each(|n| world.nodes.store(n).wipe());
+    world.delete("goes");
+    let reports = Mutex::new(Vec::new());
+    let report = |report: crate::engine::Report| reports.lock().unwrap().push(report);
+    let upkeep = world.engine.upkeep(crate::engine::Schedule::default(), &report);
+    let hour = world.engine.env().sleep(3_600_000);
+    world.time.run(async { drop(futures::future::select(Box::pin(upkeep), hour).await) });
+    assert_whole(&world);
+    assert_eq!(world.shards(), 3 * 14);
+    assert_eq!(world.get("stays").unwrap(), payload(1, 100_000));
+    let reports = reports.into_inner().unwrap();
+    assert!(!reports.iter().any(|report| matches!(report, crate::engine::Report::Failed(..))), "{reports:?}");
+    assert!(reports.iter().any(|report| matches!(report, crate::engine::Report::Scrubbed(done) if done.copies > 0)));
 }

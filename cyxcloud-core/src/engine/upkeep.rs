@@ -1,0 +1,119 @@
+//! Upkeep: what a cluster does unasked. Heartbeats, repair scans and repairs, garbage collection and scrubbing, each at its own pace.
+
+use futures::channel::mpsc;
+use futures::future::{Either, join4, select};
+use futures::stream::StreamExt;
+
+use super::{Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
+use crate::control::lifecycle::Effect;
+use crate::id::ChunkId;
+use crate::{Error, Result};
+
+/// How often each kind of upkeep is done, in milliseconds between the end of one round and the start of the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Repair scans (`SCAN_INTERVAL_SECS`). A node that is given up or comes back brings the next one forward.
+    pub repair_ms: u64,
+    /// Garbage collections.
+    pub gc_ms: u64,
+    /// Stretches of scrubbing; 0 does none.
+    pub scrub_ms: u64,
+    /// Chunks verified in one stretch.
+    pub scrub_chunks: usize,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { repair_ms: 300_000, gc_ms: 300_000, scrub_ms: 60_000, scrub_chunks: 16 }
+    }
+}
+
+/// Something that upkeep did, for logs and counters.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// Nodes changed their state.
+    Nodes(Vec<NodeChange>),
+    /// A repair scan.
+    Scan(RepairScan),
+    /// Repairs that were due.
+    Repaired(Repaired),
+    /// A garbage collection.
+    Collected(Collected),
+    /// A stretch of scrubbing.
+    Scrubbed(Scrubbed),
+    /// A round that failed; the next one comes as planned.
+    Failed(&'static str, Error),
+}
+
+impl Engine {
+    /// Does upkeep for ever. Several engines of a cluster may do it at once: jobs and garbage are claimed, so that they share the work.
+    pub async fn upkeep(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+        let (hurry, mut hurried) = mpsc::channel(1);
+        join4(
+            self.keep_watching(report, hurry),
+            self.keep_repairing(schedule, report, &mut hurried),
+            self.keep_collecting(schedule, report),
+            self.keep_scrubbing(schedule, report),
+        )
+        .await;
+    }
+
+    async fn keep_watching(&self, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<()>) {
+        loop {
+            match self.watch_nodes().await {
+                Ok(changes) => {
+                    let matters = |change: &NodeChange| change.effects.iter().any(|e| matches!(e, Effect::PlaceElsewhere | Effect::Place));
+                    if changes.iter().any(matters) {
+                        // Full means that a scan is ordered already.
+                        let _ = hurry.try_send(());
+                    }
+                    if !changes.is_empty() {
+                        report(Report::Nodes(changes));
+                    }
+                }
+                Err(error) => report(Report::Failed("watching nodes", error)),
+            }
+            self.env().sleep(self.policy.timers.heartbeat_ms).await;
+        }
+    }
+
+    async fn keep_repairing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), hurried: &mut mpsc::Receiver<()>) {
+        loop {
+            if let Either::Right((None, timer)) = select(self.env().sleep(schedule.repair_ms), hurried.next()).await {
+                timer.await;
+            }
+            let done = self.plan_repairs().await.map(|scan| report(Report::Scan(scan)));
+            let done = match done {
+                Ok(()) => self.run_repairs().await.map(|repaired| report(Report::Repaired(repaired))),
+                failed => failed,
+            };
+            report_failure(report, "repair", done);
+        }
+    }
+
+    async fn keep_collecting(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+        loop {
+            self.env().sleep(schedule.gc_ms).await;
+            let done = self.collect_garbage().await.map(|collected| report(Report::Collected(collected)));
+            report_failure(report, "garbage collection", done);
+        }
+    }
+
+    async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+        let mut at: Option<ChunkId> = None;
+        while schedule.scrub_ms > 0 {
+            self.env().sleep(schedule.scrub_ms).await;
+            let done = self.scrub(at, schedule.scrub_chunks).await.map(|scrubbed| {
+                at = scrubbed.next;
+                report(Report::Scrubbed(scrubbed));
+            });
+            report_failure(report, "scrubbing", done);
+        }
+    }
+}
+
+fn report_failure(report: &(dyn Fn(Report) + Send + Sync), what: &'static str, done: Result<()>) {
+    if let Err(error) = done {
+        report(Report::Failed(what, error));
+    }
+}
