@@ -5,6 +5,7 @@ mod memory_nodes;
 mod memory_store;
 pub mod meta_suite;
 mod random;
+pub mod sim;
 pub mod store_suite;
 pub mod transport_suite;
 mod virtual_time;

@@ -214,7 +214,7 @@ impl VirtualTime {
 
     /// Sets the clock back by `ms`, as a machine's clock is set right.
     pub fn set_back(&self, ms: u64) {
-        self.state.lock().unwrap().now_ms -= ms;
+        self.shared.clock.lock().unwrap().now_ms -= ms;
     }
 
     /// Runs `future` to its end, moving the clock to the next timer whenever nothing else can happen.
