@@ -2,6 +2,7 @@
 //!
 //! Every method checks first and changes afterwards, so that a refused call changes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -30,6 +31,11 @@ impl MemoryMeta {
     /// An empty store that goes by the clock of `clock`.
     pub fn new(clock: Arc<dyn Environment>) -> Self {
         Self { clock, state: Mutex::default() }
+    }
+
+    /// How often each chunk is referenced, for those that check the count.
+    pub fn references(&self) -> BTreeMap<ChunkId, u64> {
+        self.state().chunks.values().filter(|chunk| chunk.refs > 0).map(|chunk| (chunk.record.id, chunk.refs)).collect()
     }
 
     fn now(&self) -> Timestamp {
