@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use cyxcloud_sdk::core::control::health::Class;
 use cyxcloud_sdk::core::engine::{ClusterHealth, Engine};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -90,11 +91,13 @@ fn describe(health: &ClusterHealth) -> serde_json::Value {
         .iter()
         .map(|n| {
             json!({
-                "id": n.view.id.to_string(), "reachable": n.view.reachable, "writable": n.view.writable,
+                "id": n.view.id.to_string(), "state": n.status.map(|status| status.state),
+                "reachable": n.view.reachable, "writable": n.view.writable,
                 "free_bytes": n.view.free_bytes, "shards": n.shards,
             })
         })
         .collect();
+    let class = |class| health.classes.get(&class).copied().unwrap_or(0);
     json!({
         "status": if health.chunks_unreadable > 0 || health.write_tolerance.is_none() { "unavailable" }
                   else if health.chunks_degraded > 0 { "degraded" } else { "healthy" },
@@ -103,6 +106,10 @@ fn describe(health: &ClusterHealth) -> serde_json::Value {
         "chunks": {
             "total": health.chunks, "degraded": health.chunks_degraded,
             "unreadable": health.chunks_unreadable, "clumped": health.chunks_clumped,
+            "at_risk": class(Class::AtRisk), "urgent": class(Class::Urgent), "lost": class(Class::Lost),
+        },
+        "repairs": {
+            "pending": health.repairs_pending, "in_progress": health.repairs_in_progress, "failed": health.repairs_failed,
         },
         "shards_missing": health.shards_missing,
         "nodes_reachable": health.nodes.iter().filter(|n| n.view.reachable).count(),

@@ -1,6 +1,7 @@
-//! Simulations: `cargo run --release -p cyxcloud-simulate -- --help`.
+//! Simulations: `cargo xtask sim --help`, `cargo xtask scale --help`.
 
 mod scale;
+mod seeds;
 
 use clap::{Parser, Subcommand};
 
@@ -13,12 +14,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Plays seeds of the simulator and checks every promise.
+    Seeds(seeds::Arguments),
     /// Places chunks on a large cluster and repairs them through years of failures. Real decisions, virtual time, no bytes.
-    Scale(scale::Args),
+    Scale(scale::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Scale(args) => scale::run(&args),
+        Command::Seeds(arguments) => seeds::run(&arguments),
+        Command::Scale(arguments) => scale::run(&arguments),
     }
 }

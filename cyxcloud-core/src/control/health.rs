@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::lifecycle::{NodeState, NodeStatus};
 use crate::Timestamp;
 use crate::data::erasure::Scheme;
-use crate::data::manifest::{ChunkRecord, Copy};
+use crate::data::manifest::Copy;
 use crate::data::placement::{ClusterView, Level, tolerance};
 use crate::id::NodeId;
 
@@ -120,10 +120,10 @@ impl Fleet {
         self.nodes.get(&node).map_or(CopyState::Gone, |member| member.state)
     }
 
-    /// Judges a chunk. `gone` tells of copies that are known to be missing or damaged.
-    pub fn assess(&self, record: &ChunkRecord, gone: impl Fn(Copy) -> bool) -> ChunkHealth {
-        let states: Vec<CopyState> = record.copies.iter().map(|c| if gone(*c) { CopyState::Gone } else { self.expected(c.node) }).collect();
-        self.judge(record.scheme, &record.copies, &states)
+    /// Judges a chunk by its copies. `gone` tells of those that are known to be missing or damaged.
+    pub fn assess(&self, scheme: Scheme, copies: &[Copy], gone: impl Fn(Copy) -> bool) -> ChunkHealth {
+        let states: Vec<CopyState> = copies.iter().map(|c| if gone(*c) { CopyState::Gone } else { self.expected(c.node) }).collect();
+        self.judge(scheme, copies, &states)
     }
 
     /// Judges a chunk by the states of its copies, in the same order.

@@ -40,7 +40,7 @@ impl Engine {
     /// # Errors
     /// Those of the metadata store. Nodes that are away are counted, not failed on.
     pub async fn collect_garbage(&self) -> Result<Collected> {
-        let mut done = Collected { trash: self.meta().purge_trash(self.policy.trash_window_ms, PAGE).await?, ..Collected::default() };
+        let mut done = Collected { trash: self.purge_trash().await?, ..Collected::default() };
         self.meta().prune_jobs(JOBS_KEPT_MS).await?;
         self.collect_dead(&mut done).await?;
         for node in self.view().nodes().iter().map(|n| n.id) {

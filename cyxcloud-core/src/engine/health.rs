@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::Result;
 use crate::control::health::{Class, CopyState};
+use crate::control::job::JobState;
 use crate::control::lifecycle::NodeStatus;
 use crate::data::erasure::Scheme;
 use crate::data::placement::{Demand, NodeView, plan, tolerance};
 use crate::id::{ChunkId, NodeId};
+
+/// Jobs read at a time.
+const PAGE: usize = 1000;
 
 /// The cluster at one moment: what the metadata place, compared with what each node says it holds. Shards are not read for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,12 @@ pub struct ClusterHealth {
     pub chunks_unreadable: u64,
     /// Chunks with more shards in one domain than an even spread over the nodes of now would put there.
     pub chunks_clumped: u64,
+    /// Repair jobs that wait.
+    pub repairs_pending: u64,
+    /// Repair jobs being worked on.
+    pub repairs_in_progress: u64,
+    /// Repair jobs given up for now.
+    pub repairs_failed: u64,
 }
 
 /// One node at one moment.
@@ -65,7 +75,11 @@ impl Engine {
             chunks_degraded: 0,
             chunks_unreadable: 0,
             chunks_clumped: 0,
+            repairs_pending: 0,
+            repairs_in_progress: 0,
+            repairs_failed: 0,
         };
+        self.count_jobs(&mut health).await?;
         let mut worst: Option<Option<usize>> = None;
         let mut after = None;
         while let Some(page) = self.survey(after).await? {
@@ -73,7 +87,7 @@ impl Engine {
             for chunk in &page.chunks {
                 let gone = |copy| page.lacks(chunk.id, copy) || self.suspects.has(chunk.id, copy);
                 let readable = |copy| !gone(copy) && fleet.expected(copy.node) <= CopyState::Leaving;
-                let found = fleet.assess(chunk, gone);
+                let found = fleet.assess(chunk.scheme, &chunk.copies, gone);
                 chunk.copies.iter().for_each(|copy| *shards.entry(copy.node).or_default() += 1);
                 let alive: Vec<(u8, NodeId)> = chunk.copies.iter().filter(|c| readable(**c)).map(|c| (c.shard, c.node)).collect();
                 health.chunks += 1;
@@ -94,6 +108,23 @@ impl Engine {
         };
         health.nodes = view.nodes().iter().map(node).collect();
         Ok(health)
+    }
+
+    async fn count_jobs(&self, health: &mut ClusterHealth) -> Result<()> {
+        let mut after = None;
+        loop {
+            let jobs = self.meta().list_jobs(after, PAGE).await?;
+            let Some(last) = jobs.last() else { return Ok(()) };
+            after = Some(last.chunk);
+            for job in jobs {
+                match job.state {
+                    JobState::Pending => health.repairs_pending += 1,
+                    JobState::InProgress { .. } => health.repairs_in_progress += 1,
+                    JobState::Failed => health.repairs_failed += 1,
+                    JobState::Completed => {}
+                }
+            }
+        }
     }
 
     /// What a chunk written now would survive.

@@ -5,6 +5,7 @@
 //! [`upkeep`] does these unasked, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
 //! administration, delete, copy) goes straight to [`Meta`].
 
+mod delete;
 pub mod gc;
 pub mod get;
 mod health;

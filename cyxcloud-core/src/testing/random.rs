@@ -19,8 +19,27 @@ impl SplitMix64 {
         (self.next() % bound as u64) as usize
     }
 
+    /// A number from `range`.
+    pub fn within(&mut self, range: std::ops::RangeInclusive<u64>) -> u64 {
+        let (low, high) = range.into_inner();
+        low + self.next() % (high - low + 1)
+    }
+
+    /// True `permille` times of a thousand.
+    pub fn chance(&mut self, permille: u16) -> bool {
+        permille > 0 && self.next() % 1000 < u64::from(permille)
+    }
+
     /// `len` bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.next() as u8).collect()
+    }
+
+    /// 16 bytes for an id.
+    pub fn id(&mut self) -> [u8; 16] {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.next().to_le_bytes());
+        id[8..].copy_from_slice(&self.next().to_le_bytes());
+        id
     }
 }

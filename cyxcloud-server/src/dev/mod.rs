@@ -4,6 +4,7 @@ mod admin;
 mod banner;
 mod keys;
 mod remote;
+mod upkeep;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -53,12 +54,8 @@ pub struct DevArgs {
     /// Do not compute MD5 entity tags of single PUTs; they become opaque, and uploads cost less CPU.
     #[arg(long)]
     no_md5_etag: bool,
-    /// Deleted objects keep their shards this long, for readers that are still at it.
-    #[arg(long, default_value_t = Policy::default().gc_grace_ms)]
-    gc_grace_ms: u64,
-    /// Time between two garbage collections.
-    #[arg(long, default_value_t = 300_000)]
-    gc_interval_ms: u64,
+    #[command(flatten)]
+    upkeep: upkeep::UpkeepArgs,
     /// Domains for virtual-host style requests (BUCKET.DOMAIN).
     #[arg(long = "domain", default_value = "localhost")]
     domains: Vec<String>,
@@ -70,7 +67,8 @@ pub struct DevArgs {
 /// When the directory or the address cannot be used; the message says which.
 pub async fn run(args: DevArgs) -> Result<()> {
     log_to_stderr();
-    let policy = Policy { scheme: args.scheme, node_tolerance: args.node_tolerance, gc_grace_ms: args.gc_grace_ms, ..Policy::default() };
+    let policy = Policy { scheme: args.scheme, node_tolerance: args.node_tolerance, ..Policy::default() };
+    let policy = args.upkeep.apply(policy);
     let listener = TcpListener::bind(args.http_addr)
         .await
         .with_context(|| format!("cannot listen on {}; is another cyxcloud running? choose a port with --http-addr", args.http_addr))?;
@@ -93,12 +91,13 @@ pub async fn run(args: DevArgs) -> Result<()> {
 
     banner::print(address, keys.root(), &cluster, REGION, args.json)?;
     let (stop, stopped) = watch::channel(false);
-    let collector = tokio::spawn(collect_garbage(cluster.clone(), Duration::from_millis(args.gc_interval_ms.max(1))));
+    let (engine, schedule) = (cluster.engine().clone(), args.upkeep.schedule());
+    let upkeep = tokio::spawn(async move { upkeep::run(&engine, schedule).await });
     let server = tokio::spawn(http::serve(listener, app, wait(stopped)));
     interrupted().await;
     tracing::info!("stopping");
     stop.send_replace(true);
-    collector.abort();
+    upkeep.abort();
     if tokio::time::timeout(DRAIN, server).await.is_err() {
         tracing::warn!("requests were still in flight after {} s; they were not acknowledged", DRAIN.as_secs());
     }
@@ -125,15 +124,5 @@ async fn interrupted() {
             }
         }
         Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
-}
-
-async fn collect_garbage(cluster: Cluster, every: Duration) {
-    loop {
-        tokio::time::sleep(every).await;
-        match cluster.engine().collect_garbage().await {
-            Ok(done) => tracing::debug!(?done, "collected garbage"),
-            Err(error) => tracing::warn!(%error, "garbage collection will be tried again"),
-        }
     }
 }

@@ -17,7 +17,7 @@ use world::World;
 
 /// Options of `scale`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct Arguments {
     /// Nodes at any time; whoever dies is replaced.
     #[arg(long)]
     nodes: u32,
@@ -54,19 +54,19 @@ pub struct Args {
 }
 
 /// Runs the model and prints what it found.
-pub fn run(args: &Args) -> Result<()> {
-    ensure!(args.nodes >= 20, "the model keeps one shard on a node and wants some to spare: --nodes must be at least 20");
-    ensure!(args.chunks >= 1, "--chunks must be at least 1");
-    ensure!((0.0..=100.0).contains(&args.years), "--years must be between 0 and 100");
-    ensure!(args.fill > 0.0 && args.fill <= 0.8, "--fill must be above 0 and at most 0.8: repair needs room");
-    let rates = [args.afr, args.short_outages, args.long_outages, args.operator_outages];
+pub fn run(arguments: &Arguments) -> Result<()> {
+    ensure!(arguments.nodes >= 20, "the model keeps one shard on a node and wants some to spare: --nodes must be at least 20");
+    ensure!(arguments.chunks >= 1, "--chunks must be at least 1");
+    ensure!((0.0..=100.0).contains(&arguments.years), "--years must be between 0 and 100");
+    ensure!(arguments.fill > 0.0 && arguments.fill <= 0.8, "--fill must be above 0 and at most 0.8: repair needs room");
+    let rates = [arguments.afr, arguments.short_outages, arguments.long_outages, arguments.operator_outages];
     ensure!(rates.iter().all(|rate| (0.0..=1000.0).contains(rate)), "outages must be between 0 and 1000 a year");
-    ensure!(args.repair_mib >= 1, "--repair-mib must be at least 1");
+    ensure!(arguments.repair_mib >= 1, "--repair-mib must be at least 1");
     let mut progress = Progress::new();
-    let mut world = World::new(args, &mut progress)?;
+    let mut world = World::new(arguments, &mut progress)?;
     world.live(&mut progress)?;
     let report = world.report(progress.seconds());
-    if args.json {
+    if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{report}");

@@ -10,7 +10,7 @@ use cyxcloud_core::data::placement::{Demand, plan};
 use cyxcloud_core::engine::Schedule;
 use cyxcloud_core::testing::SplitMix64;
 
-use super::Args;
+use super::Arguments;
 use super::chunks::{Chunks, SCHEME, SHARDS, id};
 use super::churn::{Agenda, Event, Failure, REPLACE_AFTER_MS, YEAR_MS};
 use super::nodes::{Nodes, number};
@@ -24,7 +24,7 @@ const FULL_SCANS: f64 = 4.0;
 
 /// Everything.
 pub struct World {
-    args: Args,
+    arguments: Arguments,
     nodes: Nodes,
     chunks: Chunks,
     agenda: Agenda,
@@ -50,24 +50,24 @@ struct Figures {
 
 impl World {
     /// A cluster with all chunks placed.
-    pub fn new(args: &Args, progress: &mut Progress) -> Result<Self> {
-        let mut random = SplitMix64(args.seed);
-        let shards = u64::from(args.chunks) * SHARDS as u64;
-        let nodes = Nodes::new(args.nodes, shards, args.fill, &mut random);
-        let agenda = Agenda::new(random, [args.afr, args.short_outages, args.long_outages], args.operator_outages);
-        let chunks = Chunks::new(args.chunks);
+    pub fn new(arguments: &Arguments, progress: &mut Progress) -> Result<Self> {
+        let mut random = SplitMix64(arguments.seed);
+        let shards = u64::from(arguments.chunks) * SHARDS as u64;
+        let nodes = Nodes::new(arguments.nodes, shards, arguments.fill, &mut random);
+        let agenda = Agenda::new(random, [arguments.afr, arguments.short_outages, arguments.long_outages], arguments.operator_outages);
+        let chunks = Chunks::new(arguments.chunks);
         let (tally, schedule, figures) = Default::default();
-        let mut world = Self { args: args.clone(), nodes, chunks, agenda, tally, schedule, figures };
+        let mut world = Self { arguments: arguments.clone(), nodes, chunks, agenda, tally, schedule, figures };
         world.fill(progress)?;
         Ok(world)
     }
 
     fn fill(&mut self, progress: &mut Progress) -> Result<()> {
         let avoid = BTreeSet::new();
-        let step = self.args.chunks.div_ceil(FILL_STEPS);
-        for first in (0..self.args.chunks).step_by(step as usize) {
+        let step = self.arguments.chunks.div_ceil(FILL_STEPS);
+        for first in (0..self.arguments.chunks).step_by(step as usize) {
             let view = self.nodes.view(Timestamp(0));
-            for chunk in first..(first + step).min(self.args.chunks) {
+            for chunk in first..(first + step).min(self.arguments.chunks) {
                 let demand = Demand {
                     scheme: SCHEME,
                     node_tolerance: NODE_TOLERANCE,
@@ -83,7 +83,7 @@ impl World {
                 holders.iter().for_each(|node| self.nodes.get_mut(*node).shards += 1);
                 self.chunks.push(holders.try_into().ok().context("one node for each shard")?);
             }
-            progress.show(|| format!("placed {} of {} chunks", self.chunks.count(), self.args.chunks));
+            progress.show(|| format!("placed {} of {} chunks", self.chunks.count(), self.arguments.chunks));
         }
         self.figures.skew_when_filled = self.nodes.skew();
         Ok(())
@@ -91,8 +91,8 @@ impl World {
 
     /// Lets the years pass.
     pub fn live(&mut self, progress: &mut Progress) -> Result<()> {
-        let end = Timestamp((self.args.years * YEAR_MS) as u64);
-        (0..self.args.nodes).for_each(|node| self.agenda.node_will_fall(node, 0, Timestamp(0)));
+        let end = Timestamp((self.arguments.years * YEAR_MS) as u64);
+        (0..self.arguments.nodes).for_each(|node| self.agenda.node_will_fall(node, 0, Timestamp(0)));
         (0..self.nodes.operators()).for_each(|operator| self.agenda.operator_will_fall(operator, Timestamp(0)));
         self.agenda.note(Timestamp(self.schedule.repair_ms), Event::Repair);
         self.agenda.note(Timestamp((YEAR_MS / FULL_SCANS) as u64), Event::FullScan);
@@ -102,7 +102,7 @@ impl World {
             }
             self.figures.events += 1;
             self.happen(event, now);
-            progress.show(|| format!("{:.3} of {} years", now.0 as f64 / YEAR_MS, self.args.years));
+            progress.show(|| format!("{:.3} of {} years", now.0 as f64 / YEAR_MS, self.arguments.years));
         }
         self.scan(end);
         Ok(())
@@ -213,7 +213,7 @@ impl World {
 
     fn repair(&mut self, now: Timestamp) {
         if self.chunks.has_queue() {
-            let bytes = self.args.repair_mib << 20;
+            let bytes = self.arguments.repair_mib << 20;
             let all = self.nodes.members().len() as u64 * bytes * self.schedule.repair_ms / 1000;
             let budget = (all / self.nodes.shard_bytes()).max(1);
             repair(&mut self.nodes, &mut self.chunks, &mut self.tally, budget, now);
@@ -231,16 +231,16 @@ impl World {
     /// What came of it.
     pub fn report(&self, wall_seconds: f64) -> Report {
         let Figures { placing, full_scans, full_scanning, .. } = self.figures;
-        let chunks = u64::from(self.args.chunks);
+        let chunks = u64::from(self.arguments.chunks);
         let tib = |shards: u64| shards as f64 * self.nodes.shard_bytes() as f64 / (1u64 << 40) as f64;
         let per_lost = |shards: u64| shards as f64 / self.figures.shards_lost.max(1) as f64;
-        let years = self.args.years.max(f64::MIN_POSITIVE);
+        let years = self.arguments.years.max(f64::MIN_POSITIVE);
         let scan_seconds = full_scanning.as_secs_f64() / f64::from(full_scans.max(1));
         Report {
-            nodes: self.args.nodes,
+            nodes: self.arguments.nodes,
             chunks,
-            years: self.args.years,
-            seed: self.args.seed,
+            years: self.arguments.years,
+            seed: self.arguments.seed,
             tib_per_shard: tib(1),
             tib_stored: tib(chunks * SHARDS as u64),
             placement_ns_per_chunk: placing.as_nanos() as u64 / chunks,
@@ -257,7 +257,7 @@ impl World {
             written_per_lost_byte: per_lost(self.tally.shards_written),
             repairs_postponed: self.tally.postponed,
             repair_plan_ns: self.tally.planning.as_nanos() as u64 / self.tally.plans.max(1),
-            chunks_lost: (0..self.args.chunks).filter(|chunk| self.chunks.is_lost(*chunk)).count() as u64,
+            chunks_lost: (0..self.arguments.chunks).filter(|chunk| self.chunks.is_lost(*chunk)).count() as u64,
             fewest_intact: histogram(&self.chunks.fewest_intact),
             fewest_readable: histogram(&self.chunks.fewest_readable),
             full_scans,

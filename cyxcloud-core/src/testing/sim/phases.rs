@@ -1,0 +1,191 @@
+//! One seed from beginning to end: chaos while clients work, then calm, then repair until nothing is left to do, with checks in between.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::future::join;
+
+use super::chaos::Fleet;
+use super::check::{Checker, counts, orphans, readable, uploads, whole};
+use super::gateway;
+use super::ops::{Client, OpKind, bucket_id};
+use super::trace::{About, Event};
+use super::world::{World, node_id};
+use crate::control::job::JobState;
+use crate::control::lifecycle::NodeState;
+use crate::engine::Engine;
+use crate::id::{AccountId, BucketName};
+use crate::port::{Bucket, Environment, Meta};
+use crate::testing::{Budget, Stuck};
+use crate::{Error, Result};
+
+/// More polls than any phase of any seed needs.
+const BUDGET: Budget = Budget { steps: 20_000_000, ms: 365 * 24 * 3_600_000 };
+/// Rounds of the control loop after which repair counts as endless.
+const MAX_ROUNDS: usize = 300;
+
+/// Runs the seed; what it found is in the world.
+pub(super) fn run(world: &Arc<World>) {
+    let buckets = (0..world.plan.buckets).map(|number| Bucket {
+        id: bucket_id(number),
+        name: BucketName::new(format!("bucket-{number}")).unwrap(),
+        owner: AccountId([0; 16]),
+        created: world.time.now(),
+    });
+    buckets.for_each(|bucket| world.time.run(world.meta.create_bucket(bucket)).unwrap());
+    let rounds = 1 + u32::from(world.dice().chance(150));
+    for round in 0..rounds {
+        if round_of(world, world.plan.operations / (1 + 2 * round)).is_none() {
+            break;
+        }
+    }
+    world.time.clear();
+}
+
+/// None when the seed is over early.
+fn round_of(world: &Arc<World>, operations: u32) -> Option<()> {
+    world.set_calm(false);
+    let fleet = Fleet::start(world, operations.max(1));
+    fleet.unleash();
+    phase(world, "chaos", async {
+        while fleet.is_busy() {
+            world.time.timer(1_000).await;
+        }
+    })?;
+    fleet.heal();
+    drop(fleet);
+    phase(world, "everything lands", world.time.idle())?;
+    world.history().settle();
+    let engines: Vec<_> = (0..world.plan.gateways.min(2)).map(|number| gateway::engine(world, number, 1 << 32)).collect();
+    let (first, last) = (&engines[0], &engines[engines.len() - 1]);
+    phase(world, "check before repair", check(world, first))?;
+    phase(world, "repair", repair(world, first, last))?.unwrap_or_else(|error| unexpected(world, &error));
+    phase(world, "check after repair", check(world, last))?;
+    phase(world, "check what lies there", check_whole(world, first))?.unwrap_or_else(|error| unexpected(world, &error));
+    phase(world, "everything lands again", world.time.idle())?;
+    world.damage().clear();
+    world.violation().is_none().then_some(())
+}
+
+fn unexpected(world: &World, error: &Error) {
+    world.violate(Checker::I0, format!("with nothing broken any more: {error:?}"), About::default());
+}
+
+/// Runs one phase. None when a promise was broken.
+fn phase<T>(world: &World, name: &'static str, work: impl Future<Output = T>) -> Option<T> {
+    world.event(Event::Phase(name));
+    let ended = world.time.try_run(work, BUDGET);
+    match ended {
+        Ok(value) => {
+            world.check(Checker::I10, None);
+            world.violation().is_none().then_some(value)
+        }
+        Err(Stuck::Halted) => None,
+        Err(stuck) => {
+            world.violate(Checker::I10, format!("{stuck} in phase {name:?}"), About::default());
+            None
+        }
+    }
+}
+
+/// What must hold whenever the network is whole, repaired or not.
+async fn check(world: &Arc<World>, engine: &Arc<Engine>) {
+    orphans::nothing_live_is_missing(world);
+    counts::references(world);
+    readable::check(world, engine).await;
+    let client = Client { world: world.clone(), engine: engine.clone(), gateway: 0 };
+    client.act(OpKind::List).await;
+}
+
+/// What must hold after repair.
+async fn check_whole(world: &Arc<World>, engine: &Arc<Engine>) -> Result<()> {
+    let statuses = engine.node_statuses();
+    let online = |number: &u8| statuses.get(&node_id(*number)).is_none_or(|status| status.state == NodeState::Online);
+    let usable: BTreeSet<u8> = (0..world.plan.nodes).filter(online).collect();
+    let chunks = world.meta.scan_chunks(None, usize::MAX).await?;
+    whole::check(world, &chunks, &usable);
+    orphans::no_orphan_is_left(world);
+    let mut listed = BTreeSet::new();
+    for bucket in 0..world.plan.buckets {
+        let bucket = bucket_id(bucket);
+        counts::usage(world, bucket, engine.meta().usage(bucket).await?);
+        listed.extend(engine.meta().list_uploads(bucket, "", None, usize::MAX).await?.into_iter().map(|upload| upload.id));
+    }
+    uploads::check(world, &listed);
+    Ok(())
+}
+
+/// What operators' rebalancers do all the time: watch, look for damage, repair, collect. Two of them, until nothing is left to do.
+async fn repair(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<()> {
+    watch(world, a, b).await?;
+    let mut next = None;
+    loop {
+        next = a.scrub(next, 50).await?.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    // Damaged writes go on: repair has to find them by itself.
+    world.set_bad_writes(true);
+    let mended = mend(world, a, b).await;
+    world.set_bad_writes(false);
+    mended?;
+    collect(world, a, b).await
+}
+
+fn endless(world: &World, what: &str) {
+    world.violate(Checker::I10, format!("{what} comes to no end"), About::default());
+}
+
+/// Until every node that still belongs takes shards again.
+async fn watch(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<()> {
+    for _ in 0..MAX_ROUNDS {
+        let (one, two) = join(a.watch_nodes(), b.watch_nodes()).await;
+        (one?, two?);
+        a.refresh_nodes().await?;
+        let settled = |state| matches!(state, NodeState::Online | NodeState::Removed);
+        if a.node_statuses().values().all(|status| settled(status.state)) {
+            return b.refresh_nodes().await;
+        }
+        world.time.timer(world.plan.policy.timers.heartbeat_ms - 1_000).await;
+    }
+    endless(world, "the watch over the nodes");
+    Ok(())
+}
+
+async fn mend(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<()> {
+    for _ in 0..MAX_ROUNDS {
+        let scan = a.plan_repairs().await?;
+        let (one, two) = join(a.run_repairs(), b.run_repairs()).await;
+        (one?, two?);
+        let jobs = a.meta().list_jobs(None, usize::MAX).await?;
+        let open = jobs.iter().any(|job| job.state != JobState::Completed);
+        if scan.damaged == 0 && !open {
+            return Ok(());
+        }
+        world.time.timer(world.plan.policy.repair_backoff.max_ms / 4).await;
+    }
+    let jobs = a.meta().list_jobs(None, usize::MAX).await?;
+    let open = jobs.iter().find(|job| job.state != JobState::Completed);
+    let about = About { chunks: open.iter().map(|job| job.chunk.into()).collect(), key: Some(u16::MAX), node: None };
+    world.violate(Checker::I10, format!("repair comes to no end: {open:?}"), about);
+    Ok(())
+}
+
+async fn collect(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<()> {
+    let policy = &world.plan.policy;
+    world.time.timer(policy.gc_grace_ms.max(policy.lease_ttl_ms) + 1_000).await;
+    for _ in 0..MAX_ROUNDS {
+        let (one, two) = join(a.collect_garbage(), b.collect_garbage()).await;
+        let (one, two) = (one?, two?);
+        if one.trash + two.trash + one.chunks + two.chunks + one.orphans + two.orphans + one.chunks_left + two.chunks_left == 0 {
+            return Ok(());
+        }
+        if one.trash + two.trash > 0 {
+            world.time.timer(policy.gc_grace_ms).await;
+        }
+    }
+    endless(world, "garbage collection");
+    Ok(())
+}
