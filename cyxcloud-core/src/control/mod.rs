@@ -4,5 +4,6 @@
 
 #[cfg(test)]
 mod documented;
+pub mod durability;
 pub mod job;
 pub mod lifecycle;
