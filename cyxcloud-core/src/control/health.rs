@@ -123,7 +123,7 @@ impl Fleet {
         let up_to = |worst: CopyState| best.iter().filter(|state| **state <= worst).count();
         let readable = up_to(CopyState::Leaving);
         let short = |count: usize, floor: usize| count < total && count <= floor;
-        let clumped = self.clumped(copies, states);
+        let clumped = self.clumped(scheme, copies, states);
         let live = up_to(CopyState::Live);
         let changing = states.iter().any(|state| matches!(state, CopyState::Gone | CopyState::Leaving));
         let class = if up_to(CopyState::Away) < k {
@@ -141,13 +141,26 @@ impl Fleet {
         ChunkHealth { class, readable, clumped, needs_repair: class != Class::Healthy && !waits }
     }
 
-    /// Whether some domain holds more copies than `copies / domains`, rounded up.
-    fn clumped(&self, copies: &[Copy], states: &[CopyState]) -> bool {
+    /// Whether some domain holds more copies than an even spread would put there.
+    fn clumped(&self, scheme: Scheme, copies: &[Copy], states: &[CopyState]) -> bool {
         let members: Vec<&Member> = standing_copies(copies, states).filter_map(|copy| self.member(copy.node)).collect();
-        (0..5).any(|level| self.crowd(&members, level) > self.even(members.len(), level))
+        let needed = self.needed(scheme).min(members.len());
+        (0..5).any(|level| self.crowd(&members, level) > self.even(needed, level))
     }
 
-    /// The most copies that an even spread puts into one domain.
+    /// Copies that placement makes of a chunk on the nodes there are: one of each shard, and where nodes are so few that each holds more than
+    /// `m`, those that [`crate::data::placement::plan`] adds for `node_tolerance`. Beyond a tolerance of one their number is not known beforehand.
+    fn needed(&self, scheme: Scheme) -> usize {
+        let (total, bearable) = (scheme.total(), self.writable_domains[0] * scheme.parity());
+        match self.node_tolerance {
+            0 => total,
+            1 => total + total.saturating_sub(bearable),
+            _ if total <= self.writable_domains[0] => total,
+            _ => usize::MAX,
+        }
+    }
+
+    /// The most of so many copies that an even spread puts into one domain.
     fn even(&self, copies: usize, level: usize) -> usize {
         copies.div_ceil(self.writable_domains[level].max(1))
     }

@@ -354,6 +354,9 @@ pub struct NodeRecord {
 /// and [`crate::ErrorKind::Full`] when it has no space.
 #[async_trait]
 pub trait Meta: Send + Sync + 'static {
+    /// The time by the store's clock, which all callers share.
+    async fn now(&self) -> Result<Timestamp>;
+
     /// Adds a bucket. [`crate::ErrorKind::AlreadyExists`] when the name or the id is taken.
     async fn create_bucket(&self, bucket: Bucket) -> Result<()>;
     /// The bucket of this name, or [`crate::ErrorKind::NotFound`].

@@ -49,6 +49,10 @@ impl MemoryMeta {
 
 #[async_trait]
 impl Meta for MemoryMeta {
+    async fn now(&self) -> Result<Timestamp> {
+        Ok(self.clock.now())
+    }
+
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
         let mut state = self.state();
         if state.buckets.contains_key(&bucket.name) || state.require_bucket(bucket.id).is_ok() {

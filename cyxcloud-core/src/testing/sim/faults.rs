@@ -133,6 +133,7 @@ impl Plan {
         let gateways = 1 + dice.below(4) as u8;
         let clients = 1 + dice.below(3) as u8;
         let total = dice.within(60..=100) as u32;
+        let fault_ms = [1_000, 20_000, 300_000][dice.below(3)];
         Self {
             nodes,
             gateways,
@@ -147,8 +148,9 @@ impl Plan {
             sync_ms: [1, 5, 50][dice.below(3)],
             meta_delay_ms: [1, 5, 30][dice.below(3)],
             think_ms: [0, 100, 2_000, 30_000][dice.below(4)],
-            fault_pause_ms: [200, 2_000, 20_000][dice.below(3)],
-            fault_ms: [1_000, 20_000, 300_000][dice.below(3)],
+            // So that one to a few are under way at a time: where everything is broken, nothing happens.
+            fault_pause_ms: fault_ms / dice.within(1..=6),
+            fault_ms,
             members_lag_ms: [0, 1_000, 30_000][dice.below(3)],
             capacity_bytes: if dice.chance(100) { dice.within(8_000..=40_000) } else { 1 << 30 },
         }

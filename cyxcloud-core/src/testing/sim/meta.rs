@@ -166,6 +166,9 @@ macro_rules! forward {
 
 #[async_trait]
 impl Meta for SimMeta {
+    async fn now(&self) -> Result<crate::Timestamp> {
+        forward!(self, now())
+    }
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
         forward!(self, create_bucket(bucket))
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
@@ -28,12 +28,11 @@ const LATEST_MS: u64 = 3 * 3_600_000;
 pub(super) struct SimTransport {
     world: Arc<World>,
     gateway: u8,
-    lies: Mutex<Lies>,
 }
 
-/// What a sabotaged transport remembers.
-#[derive(Default)]
-struct Lies {
+/// What sabotaged transports remember, all of them together.
+#[derive(Debug, Default)]
+pub(super) struct Lies {
     /// Shards claimed as stored, by chunk.
     claimed: BTreeMap<ChunkId, u8>,
     /// Deletes claimed as done.
@@ -55,7 +54,7 @@ fn ask(request: &NodeRequest) -> Ask {
 
 impl SimTransport {
     pub(super) fn new(world: Arc<World>, gateway: u8) -> Self {
-        Self { world, gateway, lies: Mutex::default() }
+        Self { world, gateway }
     }
 
     fn start(&self, node: u8, request: NodeRequest, delay_ms: u64, reply: Option<oneshot::Sender<Result<NodeResponse>>>) {
@@ -108,7 +107,7 @@ impl SimTransport {
             _ => return self.send(node, request).await,
         };
         let answer = self.send(node, request).await;
-        let mut lies = self.lies.lock().unwrap();
+        let mut lies = self.world.lies.lock().unwrap();
         let claimed = lies.claimed.entry(chunk).or_default();
         if answer.is_err() && *claimed < 2 {
             *claimed += 1;
@@ -123,7 +122,7 @@ impl SimTransport {
             _ => None,
         };
         let mut answer = self.send(node, request).await;
-        let mut lies = self.lies.lock().unwrap();
+        let mut lies = self.world.lies.lock().unwrap();
         if let (Some(key), Err(error)) = (deleted, &answer)
             && error.kind() == ErrorKind::Unavailable
         {
@@ -142,12 +141,12 @@ impl SimTransport {
                 let (key, payload) = (*key, payload.clone());
                 let answer = self.send(node, request).await;
                 if answer.is_ok() {
-                    self.lies.lock().unwrap().stored.insert((node, key), payload);
+                    self.world.lies.lock().unwrap().stored.insert((node, key), payload);
                 }
                 answer
             }
             NodeRequest::Read { key } => {
-                let stored = self.lies.lock().unwrap().stored.remove(&(node, *key));
+                let stored = self.world.lies.lock().unwrap().stored.remove(&(node, *key));
                 match stored {
                     Some(payload) => Ok(NodeResponse::Payload(payload)),
                     None => self.send(node, request).await,

@@ -62,13 +62,13 @@ op_kinds! {
     /// Takes an object out of the trash.
     Restore 3,
     /// Collects garbage.
-    Collect 1,
+    Collect 2,
     /// Asks the nodes for heartbeats.
     Watch 2,
     /// Looks for chunks that need repair.
     PlanRepairs 1,
-    /// Repairs.
-    RunRepairs 2,
+    /// Looks for them and repairs them.
+    RunRepairs 3,
     /// Verifies some copies.
     Scrub 1,
 }
@@ -170,10 +170,15 @@ impl Client {
             OpKind::Collect => self.engine.collect_garbage().await.map(drop),
             OpKind::Watch => self.engine.watch_nodes().await.map(drop),
             OpKind::PlanRepairs => self.engine.plan_repairs().await.map(drop),
-            OpKind::RunRepairs => self.engine.run_repairs().await.map(drop),
+            OpKind::RunRepairs => self.repair().await,
             _ => self.engine.scrub(None, 20).await.map(drop),
         };
         self.end(op, self.outcome(kind, done.err(), Outcome::Failed));
+    }
+
+    async fn repair(&self) -> crate::Result<()> {
+        self.engine.plan_repairs().await?;
+        self.engine.run_repairs().await.map(drop)
     }
 
     /// A key of any bucket.

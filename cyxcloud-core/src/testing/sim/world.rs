@@ -8,6 +8,7 @@ use super::check::ledger::Ledger;
 use super::check::{Checker, Violation};
 use super::disk::{Damage, Disk};
 use super::faults::{FaultKind, Plan};
+use super::network::Lies;
 use super::ops::Numbers;
 use super::sabotage::Sabotage;
 use super::trace::{About, Event, Trace};
@@ -26,6 +27,7 @@ pub(super) struct World {
     links: Mutex<Vec<Link>>,
     pub(super) meta_out_until_ms: AtomicU64,
     pub(super) numbers: Numbers,
+    pub(super) lies: Mutex<Lies>,
     /// Every upload that a client began, gone or not.
     uploads: Mutex<Vec<(UploadId, Key)>>,
     dice: Mutex<SplitMix64>,
@@ -84,6 +86,7 @@ impl World {
             links: Mutex::new(vec![Link::default(); usize::from(plan.nodes) * usize::from(plan.gateways)]),
             meta_out_until_ms: AtomicU64::new(0),
             numbers: Numbers::default(),
+            lies: Mutex::default(),
             uploads: Mutex::default(),
             dice: Mutex::new(SplitMix64(seed.rotate_left(17) ^ 0xd1ce)),
             calm: AtomicBool::new(false),

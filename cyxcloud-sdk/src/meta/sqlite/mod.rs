@@ -93,6 +93,10 @@ impl std::fmt::Debug for SqliteMeta {
 
 #[async_trait]
 impl Meta for SqliteMeta {
+    async fn now(&self) -> Result<Timestamp> {
+        Ok(self.clock.now())
+    }
+
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
         self.write(move |c| buckets::create(c, &bucket)).await
     }
