@@ -5,12 +5,13 @@
 //! of 14 shards, and at 11 even announced maintenance is not waited for any more.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::lifecycle::{NodeState, NodeStatus};
 use crate::Timestamp;
 use crate::data::erasure::Scheme;
 use crate::data::manifest::Copy;
-use crate::data::placement::{ClusterView, Level, tolerance};
+use crate::data::placement::{ClusterView, NodeView, Numbers, tolerance};
 use crate::id::NodeId;
 
 /// What can be expected of one copy of a shard, best first.
@@ -74,7 +75,9 @@ impl ChunkHealth {
 /// Every node as the health of chunks depends on it; made once and asked for many chunks.
 #[derive(Clone, Debug)]
 pub struct Fleet {
-    nodes: BTreeMap<NodeId, Member>,
+    numbers: Arc<Numbers>,
+    /// By number.
+    members: Vec<Member>,
     /// Domains that take shards, per level.
     writable_domains: [usize; 5],
     node_tolerance: usize,
@@ -90,34 +93,21 @@ struct Member {
 impl Fleet {
     /// The nodes of `view`, which stand in the lifecycle where `statuses` say at `now`.
     pub fn new(view: &ClusterView, statuses: &BTreeMap<NodeId, NodeStatus>, node_tolerance: usize, now: Timestamp) -> Self {
-        let mut numbers: BTreeMap<(Level, &str), u32> = BTreeMap::new();
-        let mut used = [const { Vec::new() }; 5];
-        let mut nodes = BTreeMap::new();
-        for (at, node) in view.nodes().iter().enumerate() {
-            let mut domains = [at as u32; 5];
-            for (level, number) in Level::ALL.into_iter().zip(&mut domains).skip(1) {
-                let (name, next) = (node.domains.at(level), (view.nodes().len() + numbers.len()) as u32);
-                if !name.is_empty() {
-                    *number = *numbers.entry((level, name)).or_insert(next);
-                }
-            }
-            if node.writable {
-                used.iter_mut().zip(domains).for_each(|(used, domain)| used.push(domain));
-            }
+        let member = |(number, node): (usize, &NodeView)| {
             let state = standing(statuses.get(&node.id), node.reachable, now);
-            nodes.insert(node.id, Member { state, domains });
-        }
-        let writable_domains = used.map(|mut domains| {
-            domains.sort_unstable();
-            domains.dedup();
-            domains.len()
-        });
-        Self { nodes, writable_domains, node_tolerance }
+            Member { state, domains: view.domains(number) }
+        };
+        let members = view.nodes().iter().enumerate().map(member).collect();
+        Self { numbers: view.numbers(), members, writable_domains: view.writable_domains(), node_tolerance }
+    }
+
+    fn member(&self, node: NodeId) -> Option<&Member> {
+        self.numbers.get(node).map(|number| &self.members[number])
     }
 
     /// What can be expected of a copy on `node` as long as nothing else is known of it.
     pub fn expected(&self, node: NodeId) -> CopyState {
-        self.nodes.get(&node).map_or(CopyState::Gone, |member| member.state)
+        self.member(node).map_or(CopyState::Gone, |member| member.state)
     }
 
     /// Judges a chunk by its copies. `gone` tells of those that are known to be missing or damaged.
@@ -153,7 +143,7 @@ impl Fleet {
 
     /// Whether some domain holds more copies than an even spread would put there.
     fn clumped(&self, scheme: Scheme, copies: &[Copy], states: &[CopyState]) -> bool {
-        let members: Vec<&Member> = standing_copies(copies, states).filter_map(|copy| self.nodes.get(&copy.node)).collect();
+        let members: Vec<&Member> = standing_copies(copies, states).filter_map(|copy| self.member(copy.node)).collect();
         let needed = self.needed(scheme).min(members.len());
         (0..5).any(|level| self.crowd(&members, level) > self.even(needed, level))
     }
@@ -182,7 +172,7 @@ impl Fleet {
 
     /// The copies of the fullest domain at each level, narrow to wide: what a good spread keeps low.
     pub fn crowding(&self, copies: &[Copy]) -> [usize; 5] {
-        let members: Vec<&Member> = copies.iter().filter_map(|copy| self.nodes.get(&copy.node)).collect();
+        let members: Vec<&Member> = copies.iter().filter_map(|copy| self.member(copy.node)).collect();
         std::array::from_fn(|level| self.crowd(&members, level))
     }
 
@@ -216,7 +206,7 @@ impl Fleet {
         let mut nodes: Vec<NodeId> = held.iter().map(|(_, node)| *node).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let wanted = self.node_tolerance.min(self.nodes.len().saturating_sub(1));
+        let wanted = self.node_tolerance.min(self.numbers.len().saturating_sub(1));
         let single = nodes.len() == held.len();
         // With one shard on each node, any `m` of them may go.
         if single && wanted <= scheme.parity() { false } else { tolerance(scheme, &held).is_none_or(|survives| survives < wanted) }

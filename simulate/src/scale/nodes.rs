@@ -210,14 +210,13 @@ impl Nodes {
 }
 
 /// The id of a node: its number, behind bytes that look random, as those of real ids do.
-fn id(number: u32) -> NodeId {
-    let mut bytes = [0; 16];
-    bytes[..12].copy_from_slice(&SplitMix64(u64::from(number)).bytes(12));
-    bytes[12..].copy_from_slice(&number.to_le_bytes());
-    NodeId(bytes)
+pub fn id(number: u32) -> NodeId {
+    let mut random = SplitMix64(u64::from(number));
+    let high = u128::from(random.next()) << 64 | u128::from(random.next());
+    NodeId((high >> 32 << 32 | u128::from(number)).to_be_bytes())
 }
 
 /// The number of the node with this id.
 pub fn number(id: NodeId) -> u32 {
-    u32::from_le_bytes([id.0[12], id.0[13], id.0[14], id.0[15]])
+    u128::from_be_bytes(id.0) as u32
 }

@@ -11,7 +11,7 @@ use cyxcloud_core::data::placement::ClusterView;
 use cyxcloud_core::id::{NodeId, ShardRoot};
 
 use super::chunks::{Chunks, SCHEME, SHARDS, id};
-use super::nodes::{Nodes, number};
+use super::nodes::{Nodes, id as node_id, number};
 
 /// What every chunk here claims to hold.
 const CHUNK_BYTES: u32 = 4 << 20;
@@ -51,7 +51,7 @@ impl Planner {
     fn load(&mut self, nodes: &Nodes, chunk: u32, holders: &[u32; SHARDS]) {
         self.record.id = id(chunk);
         self.record.copies.clear();
-        self.record.copies.extend((0..).zip(holders).map(|(shard, node)| Copy { shard, node: nodes.get(*node).id }));
+        self.record.copies.extend((0..).zip(holders).map(|(shard, node)| Copy { shard, node: node_id(*node) }));
         self.states.clear();
         self.states.extend(self.record.copies.iter().map(|copy| self.fleet.expected(copy.node)));
     }
