@@ -1,6 +1,7 @@
 //! The nodes: what they are, and what the cluster thinks of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cyxcloud_core::Timestamp;
 use cyxcloud_core::control::health::Fleet;
