@@ -116,6 +116,7 @@ fn work(arguments: &Arguments, tally: &Tally) {
         let mut report = sim::run(seed, arguments.sabotage);
         if seed.is_multiple_of(TWICE) && report.failure.is_none() {
             report.failure = differs(&report, arguments.sabotage);
+            report.coverage.repeated();
         }
         let Ok(mut sums) = tally.sums.lock() else { return };
         sums.add(report);

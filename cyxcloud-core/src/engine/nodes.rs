@@ -55,7 +55,7 @@ impl Engine {
     /// # Errors
     /// Those of [`crate::port::Meta::node_statuses`] and [`crate::port::Meta::set_node_status`], but for conflicts: then somebody else was faster.
     pub async fn watch_nodes(&self) -> Result<Vec<NodeChange>> {
-        let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
+        let stored = self.stored_statuses().await?;
         let members = self.ports.members.view();
         let ask = |node: NodeId| async move { (node, self.is_heard(node).await) };
         let beats: Vec<_> = members.nodes().iter().map(|node| ask(node.id)).collect();
@@ -96,7 +96,7 @@ impl Engine {
     /// # Errors
     /// Those of [`crate::port::Meta::node_statuses`].
     pub async fn refresh_nodes(&self) -> Result<()> {
-        let statuses = self.meta().node_statuses().await?.into_iter().collect();
+        let statuses = self.stored_statuses().await?;
         let now = self.meta().now().await?;
         self.know(statuses, now);
         Ok(())
@@ -111,6 +111,15 @@ impl Engine {
     /// The time by the clock of the metadata store, as far as this engine knows it.
     fn cluster_now(&self) -> Timestamp {
         Timestamp(self.now().0.saturating_add_signed(self.nodes.known().ahead_ms))
+    }
+
+    /// Takes a node into the cluster: a new one, one whose process has started again, or one that was removed.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub async fn register_node(&self, node: NodeId) -> Result<NodeStatus> {
+        let was = self.stored_statuses().await?.get(&node).copied();
+        self.move_node(node, was, Event::Registered).await
     }
 
     /// Has the shards of a node placed elsewhere and gives it no new ones, until [`Engine::cancel_drain`]. It serves reads meanwhile.
@@ -155,15 +164,23 @@ impl Engine {
     }
 
     async fn operate(&self, node: NodeId, event: Event) -> Result<NodeStatus> {
-        let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
-        let was = stored.get(&node).copied().ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
-        let next = step(Some(&was), event, self.meta().now().await?, &self.policy.timers);
+        let was = self.stored_statuses().await?.get(&node).copied();
+        let was = was.ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
+        self.move_node(node, Some(was), event).await
+    }
+
+    async fn move_node(&self, node: NodeId, was: Option<NodeStatus>, event: Event) -> Result<NodeStatus> {
+        let next = step(was.as_ref(), event, self.meta().now().await?, &self.policy.timers);
         if next.effects.contains(&Effect::Refused) {
-            return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.state)));
+            return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.map(|status| status.state))));
         }
-        self.meta().set_node_status(node, Some(was), next.status).await?;
+        self.meta().set_node_status(node, was, next.status).await?;
         self.refresh_nodes().await?;
         Ok(next.status)
+    }
+
+    async fn stored_statuses(&self) -> Result<BTreeMap<NodeId, NodeStatus>> {
+        Ok(self.meta().node_statuses().await?.into_iter().collect())
     }
 
     async fn is_heard(&self, node: NodeId) -> bool {

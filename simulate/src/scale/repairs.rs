@@ -1,6 +1,7 @@
 //! Repair: asks core's planner about chunks, and carries out what it says at the rate the nodes have for it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cyxcloud_core::Timestamp;
@@ -32,7 +33,7 @@ pub struct Tally {
 
 /// The cluster at one moment, and a record that is filled for one chunk after the other.
 pub struct Planner {
-    view: ClusterView,
+    view: Arc<ClusterView>,
     fleet: Fleet,
     record: ChunkRecord,
     states: Vec<CopyState>,

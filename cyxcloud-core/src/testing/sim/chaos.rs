@@ -1,7 +1,11 @@
 //! The gateways with their clients, and the hand that breaks things.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+
+use futures::future::{Either, select};
+use futures::stream::StreamExt;
 
 use super::disk::Unsynced;
 use super::faults::FaultKind;
@@ -34,8 +38,6 @@ const INJECTED: [FaultKind; 13] = [
 pub(super) struct Fleet {
     world: Arc<World>,
     gateways: Mutex<Vec<Gateway>>,
-    /// Faults under way; those that are to end by themselves.
-    tasks: Mutex<Vec<Task>>,
 }
 
 struct Gateway {
@@ -54,7 +56,7 @@ struct Seat {
 impl Fleet {
     /// All gateways, each with its clients at work.
     pub(super) fn start(world: &Arc<World>, operations: u32) -> Arc<Self> {
-        let fleet = Arc::new(Self { world: world.clone(), gateways: Mutex::default(), tasks: Mutex::default() });
+        let fleet = Arc::new(Self { world: world.clone(), gateways: Mutex::default() });
         for number in 0..world.plan.gateways {
             let engine = gateway::engine(world, number, 0);
             let seat = |_| fleet.seat(number, &engine, Arc::new(AtomicU32::new(operations)), Arc::default());
@@ -82,28 +84,34 @@ impl Fleet {
 
     /// Breaks things, one after the other, for ever.
     pub(super) fn unleash(self: &Arc<Self>) {
-        let kinds: Vec<FaultKind> = INJECTED.into_iter().filter(|kind| self.world.plan.on(*kind)).collect();
-        if kinds.is_empty() {
-            return;
+        if self.world.plan.on(FaultKind::SharedHosts) {
+            self.world.event(Event::Fault { kind: FaultKind::SharedHosts, at: 0 });
         }
         let fleet = self.clone();
         let task = self.world.time.spawn(async move {
+            let (world, mut dying) = (&fleet.world, fleet.world.dying_gateways());
+            let kinds: Vec<FaultKind> = INJECTED.into_iter().filter(|kind| world.plan.on(*kind)).collect();
             loop {
-                let pause_ms = 1 + fleet.world.up_to(fleet.world.plan.fault_pause_ms);
-                fleet.world.time.timer(pause_ms).await;
-                let kind = kinds[fleet.world.dice().below(kinds.len())];
-                fleet.inject(kind);
+                let pause = pin!(world.time.timer(1 + world.up_to(world.plan.fault_pause_ms)));
+                match select(dying.next(), pause).await {
+                    Either::Left((gateway, _)) => gateway.into_iter().for_each(|gateway| fleet.restart(gateway)),
+                    Either::Right(_) if kinds.is_empty() => {}
+                    Either::Right(_) => {
+                        let kind = kinds[world.dice().below(kinds.len())];
+                        fleet.inject(kind);
+                    }
+                }
             }
         });
-        self.tasks.lock().unwrap().push(task);
+        self.world.fault_tasks().push(task);
     }
 
-    fn inject(self: &Arc<Self>, kind: FaultKind) {
+    fn inject(&self, kind: FaultKind) {
         let world = &self.world;
         let node = world.dice().below(world.plan.nodes.into()) as u8;
         let gateway = world.dice().below(world.plan.gateways.into()) as u8;
         match kind {
-            FaultKind::Crash => self.crash(node),
+            FaultKind::Crash => crash(world, kind, node),
             FaultKind::Partition => self.partition(kind, gateway, Link { deaf: true, mute: true }),
             FaultKind::DeafNode => self.partition(kind, gateway, Link { deaf: true, mute: false }),
             FaultKind::MuteNode => self.partition(kind, gateway, Link { deaf: false, mute: true }),
@@ -120,29 +128,11 @@ impl Fleet {
         }
     }
 
-    /// Ends a fault some time later.
-    fn later(self: &Arc<Self>, kind: FaultKind, at: u8, end: impl FnOnce(&World) + Send + 'static) {
-        let world = self.world.clone();
-        let ms = 1 + world.up_to(world.plan.fault_ms);
-        let task = self.world.time.spawn(async move {
-            world.time.timer(ms).await;
-            world.event(Event::Healed { kind, at });
-            end(&world);
-        });
-        self.tasks.lock().unwrap().push(task);
+    fn later(&self, kind: FaultKind, at: u8, end: impl FnOnce(&World) + Send + 'static) {
+        later(&self.world, kind, at, end);
     }
 
-    fn crash(self: &Arc<Self>, node: u8) {
-        let down = (0..self.world.plan.nodes).filter(|n| !self.world.is_up(*n)).count();
-        if !self.world.is_up(node) || down * 2 > usize::from(self.world.plan.nodes) {
-            return;
-        }
-        self.world.event(Event::Fault { kind: FaultKind::Crash, at: node });
-        stop(&self.world, node);
-        self.later(FaultKind::Crash, node, move |world| world.node(node).up.store(true, Ordering::Relaxed));
-    }
-
-    fn partition(self: &Arc<Self>, kind: FaultKind, gateway: u8, link: Link) {
+    fn partition(&self, kind: FaultKind, gateway: u8, link: Link) {
         let world = &self.world;
         let first = world.dice().below(world.plan.nodes.into()) as u8;
         let count = 1 + world.dice().below(usize::from(world.plan.nodes).div_ceil(2)) as u8;
@@ -153,7 +143,7 @@ impl Fleet {
     }
 
     /// A node that is ill for a while.
-    fn ail(self: &Arc<Self>, kind: FaultKind, node: u8) {
+    fn ail(&self, kind: FaultKind, node: u8) {
         let world = &self.world;
         world.event(Event::Fault { kind, at: node });
         let slow_ms = world.up_to(20_000);
@@ -200,7 +190,7 @@ impl Fleet {
         self.world.damage().destroy(node, to);
     }
 
-    fn wipe(self: &Arc<Self>, node: u8) {
+    fn wipe(&self, node: u8) {
         let keys: Vec<ShardKey> = self.world.disk(node).keys().collect();
         if keys.is_empty() || !self.world.is_up(node) || !self.world.damage().allows(keys.iter().copied()) {
             return;
@@ -213,7 +203,7 @@ impl Fleet {
         self.later(FaultKind::Wipe, node, move |world| world.node(node).up.store(true, Ordering::Relaxed));
     }
 
-    fn restart(self: &Arc<Self>, number: u8) {
+    fn restart(&self, number: u8) {
         self.world.event(Event::Fault { kind: FaultKind::GatewayCrash, at: number });
         let life = self.gateways.lock().unwrap()[usize::from(number)].life + 1;
         let engine = gateway::engine(&self.world, number, life);
@@ -231,7 +221,8 @@ impl Fleet {
     pub(super) fn heal(&self) {
         let world = &self.world;
         world.set_calm(true);
-        self.tasks.lock().unwrap().drain(..).for_each(|task| world.time.abort(task));
+        let tasks = std::mem::take(&mut *world.fault_tasks());
+        tasks.into_iter().for_each(|task| world.time.abort(task));
         world.meta_out_until_ms.store(0, Ordering::Relaxed);
         for number in 0..world.plan.nodes {
             let node = world.node(number);
@@ -241,6 +232,28 @@ impl Fleet {
             (0..world.plan.gateways).for_each(|gateway| world.set_link(gateway, number, |link| *link = Link::default()));
         }
     }
+}
+
+/// Ends a fault some time later.
+fn later(world: &Arc<World>, kind: FaultKind, at: u8, end: impl FnOnce(&World) + Send + 'static) {
+    let (there, ms) = (world.clone(), 1 + world.up_to(world.plan.fault_ms));
+    let task = world.time.spawn(async move {
+        there.time.timer(ms).await;
+        there.event(Event::Healed { kind, at });
+        end(&there);
+    });
+    world.fault_tasks().push(task);
+}
+
+/// A node stops now and starts later, unless half of all are down already.
+pub(super) fn crash(world: &Arc<World>, kind: FaultKind, node: u8) {
+    let down = (0..world.plan.nodes).filter(|n| !world.is_up(*n)).count();
+    if !world.is_up(node) || down * 2 > usize::from(world.plan.nodes) {
+        return;
+    }
+    world.event(Event::Fault { kind, at: node });
+    stop(world, node);
+    later(world, kind, node, move |world| world.node(node).up.store(true, Ordering::Relaxed));
 }
 
 /// A node stops: what it was doing is dropped, what it had not synced meets its fate.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::chaos::crash;
 use super::faults::FaultKind;
 use super::sabotage::Sabotage;
 use super::trace::{DiskEvent, Event};
@@ -262,6 +263,9 @@ impl Store for SimStore {
                 }
             });
             return Ok(());
+        }
+        if self.world.strikes(FaultKind::CrashAtWrite) {
+            crash(&self.world, FaultKind::CrashAtWrite, self.node);
         }
         self.slow(self.world.plan.sync_ms).await;
         self.finish(write);

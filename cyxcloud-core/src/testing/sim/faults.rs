@@ -44,6 +44,8 @@ fault_kinds! {
     SlowNode,
     /// A node stops, losing what it has not synced, and starts again later.
     Crash,
+    /// A node stops right after it has written and before it has synced.
+    CrashAtWrite,
     /// An unsynced write is lost in a crash.
     LostWrite,
     /// An unsynced write survives a crash.
@@ -74,6 +76,8 @@ fault_kinds! {
     MetaOutage,
     /// A gateway is dropped at whatever await point, another starts.
     GatewayCrash,
+    /// A gateway is dropped right after it has sent something.
+    CrashAtSend,
     /// A gateway learns late which nodes are there.
     StaleMembers,
     /// A gateway is wrong about which nodes are there.
@@ -82,6 +86,8 @@ fault_kinds! {
     ClockSkew,
     /// CPU work lets others run in between.
     SlowCompute,
+    /// Nodes share hosts, which placement spreads over.
+    SharedHosts,
     /// A body comes in pieces with pauses.
     SlowBody,
     /// A body fails before its end.
@@ -140,7 +146,7 @@ impl Plan {
             clients,
             operations: total.div_ceil(u32::from(gateways) * u32::from(clients)),
             buckets: if dice.chance(250) { 2 } else { 1 },
-            keys: dice.within(3..=14) as u16,
+            keys: [2, 4, 8, 14][dice.below(4)],
             policy: policy(&mut dice, scheme),
             chances: chances(&mut dice),
             mix: mix(&mut dice),
@@ -224,6 +230,8 @@ fn strength(kind: FaultKind) -> &'static [Permille] {
         FaultKind::BadWrite => &[10, 100],
         FaultKind::WrongMembers => &[10, 100],
         FaultKind::SlowCompute => &[50, 500],
+        FaultKind::CrashAtWrite => &[2, 10],
+        FaultKind::CrashAtSend => &[1, 5],
         FaultKind::SlowBody => &[50, 300],
         FaultKind::BrokenBody => &[20, 100],
         _ => &[1000],
@@ -242,7 +250,7 @@ fn chances(dice: &mut SplitMix64) -> [Permille; FaultKind::ALL.len()] {
         }
     }
     // A crash has to do something with what is not synced.
-    if chances[FaultKind::Crash as usize] > 0 {
+    if chances[FaultKind::Crash as usize] + chances[FaultKind::CrashAtWrite as usize] > 0 {
         chances[FaultKind::LostWrite as usize] = 300;
     }
     chances

@@ -108,7 +108,9 @@ impl SimMembers {
                 exact @ ..1_000_000 => exact,
                 many => many / 1_000_000 * 1_000_000,
             };
-            NodeView { id: node_id(number), domains: Domains::default(), reachable, writable: reachable && free_bytes > 0, free_bytes }
+            let host = if world.plan.on(FaultKind::SharedHosts) { format!("host-{}", number / 2) } else { String::new() };
+            let domains = Domains { host, ..Domains::default() };
+            NodeView { id: node_id(number), domains, reachable, writable: reachable && free_bytes > 0, free_bytes }
         };
         (0..world.plan.nodes).map(node).collect()
     }

@@ -35,6 +35,13 @@ impl Client {
         Some(uploads[uploads.len() - 1 - back])
     }
 
+    /// An upload that is gone is mostly left alone.
+    fn forget(&self, upload: UploadId, gone: bool) {
+        if gone && self.world.dice().chance(800) {
+            self.world.uploads().retain(|(id, _)| *id != upload);
+        }
+    }
+
     pub(super) async fn upload_part(&self) {
         let Some((upload, key)) = self.any_upload() else { return };
         let op = self.begin(OpKind::UploadPart, key.1);
@@ -77,6 +84,7 @@ impl Client {
             object: self.version(key, &value, Precondition::None),
         };
         let done = self.engine.meta().complete_upload(complete).await;
+        self.forget(upload, done.is_ok());
         match &done {
             Ok(_) => self.world.history().acked(write),
             Err(error) if error.kind() == ErrorKind::Unavailable => {}
@@ -89,6 +97,7 @@ impl Client {
         let Some((upload, key)) = self.any_upload() else { return };
         let op = self.begin(OpKind::UploadAbort, key.1);
         let done = self.engine.meta().abort_upload(upload).await;
+        self.forget(upload, done.is_ok());
         self.end(op, self.outcome(OpKind::UploadAbort, done.err(), Outcome::Unknown));
     }
 }

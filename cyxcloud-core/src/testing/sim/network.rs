@@ -80,6 +80,9 @@ impl SimTransport {
         }
         let (give, take) = oneshot::channel();
         self.start(number, request, delay_ms, Some(give));
+        if world.hits(FaultKind::CrashAtSend, self.gateway) {
+            world.drop_gateway(self.gateway);
+        }
         match take.await {
             Ok(answer) => answer,
             // Nobody will ever answer.
@@ -225,10 +228,13 @@ impl Way {
         let env = SimEnv::of_node(self.world.clone());
         let mut serving = pin!(serve(&store as &dyn Store, &env as &dyn Environment, request));
         std::future::poll_fn(|context| {
-            if node.life.load(Ordering::Relaxed) != life || !node.up.load(Ordering::Relaxed) {
+            let stopped = || node.life.load(Ordering::Relaxed) != life || !node.up.load(Ordering::Relaxed);
+            if stopped() {
                 return Poll::Ready(None);
             }
-            serving.as_mut().poll(context).map(Some)
+            let answer = serving.as_mut().poll(context);
+            // It may have stopped while it was at it.
+            if stopped() { Poll::Ready(None) } else { answer.map(Some) }
         })
         .await
     }

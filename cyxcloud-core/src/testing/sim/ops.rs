@@ -7,7 +7,7 @@ use super::check::Checker;
 use super::check::history::Key;
 use super::content::{Block, Value};
 use super::trace::{About, Event};
-use super::world::World;
+use super::world::{World, node_id};
 use crate::engine::Engine;
 use crate::id::{BucketId, ObjectKey};
 use crate::{Error, ErrorKind};
@@ -71,6 +71,8 @@ op_kinds! {
     RunRepairs 3,
     /// Verifies some copies.
     Scrub 1,
+    /// An operator drains a node, ends a drain, announces maintenance, ends it, or removes a node.
+    Operate 1,
 }
 
 /// How an operation ended.
@@ -160,6 +162,7 @@ impl Client {
             OpKind::UploadAbort => self.upload_abort().await,
             OpKind::List => self.list(self.any_key().0).await,
             OpKind::Restore => self.restore(self.any_key().0).await,
+            OpKind::Operate => self.operate().await,
             OpKind::Collect | OpKind::Watch | OpKind::PlanRepairs | OpKind::RunRepairs | OpKind::Scrub => self.keep_house(kind).await,
         }
     }
@@ -174,6 +177,29 @@ impl Client {
             _ => self.engine.scrub(None, 20).await.map(drop),
         };
         self.end(op, self.outcome(kind, done.err(), Outcome::Failed));
+    }
+
+    /// What operators do. They take at most a quarter of the nodes away, and remove one only where the budget of losses allows it.
+    async fn operate(&self) {
+        let node = self.world.dice().below(self.world.plan.nodes.into()) as u8;
+        let op = self.begin(OpKind::Operate, u16::MAX);
+        let (engine, id) = (&self.engine, node_id(node));
+        let what = self.world.dice().below(5);
+        if matches!(what, 0 | 1) && !self.world.may_take_away(node) {
+            return self.end(op, Outcome::Refused);
+        }
+        let done = match what {
+            0 => engine.drain_node(id).await,
+            1 if self.world.may_lose(node) => engine.remove_node(id).await,
+            1 | 2 => engine.cancel_drain(id).await,
+            3 => engine.announce_maintenance(id, 60_000).await,
+            _ => engine.end_maintenance(id).await,
+        };
+        let outcome = match done.err() {
+            Some(error) if error.kind() == ErrorKind::Invalid => Outcome::Refused,
+            error => self.outcome(OpKind::Operate, error, Outcome::Unknown),
+        };
+        self.end(op, outcome);
     }
 
     async fn repair(&self) -> crate::Result<()> {
@@ -197,6 +223,7 @@ impl Client {
     pub(super) fn end(&self, op: Op, outcome: Outcome) {
         self.world.event(Event::Ended { op: op.number, outcome });
         self.world.trace.ended(op.kind, outcome);
+        self.world.check(Checker::I0, None);
     }
 
     /// What an error means for an operation that the metadata store was `unsure` to have carried out when it did not answer.

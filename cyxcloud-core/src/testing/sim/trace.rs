@@ -193,6 +193,11 @@ impl Coverage {
         self.events += other.events;
     }
 
+    /// A seed was played twice and went the same way.
+    pub fn repeated(&mut self) {
+        self.checks[Checker::I11 as usize] += 1;
+    }
+
     /// Operations of clients.
     pub fn operations(&self) -> u64 {
         self.ops.iter().flatten().sum()

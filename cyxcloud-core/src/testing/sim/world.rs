@@ -1,7 +1,10 @@
 //! What all simulated ports of one seed share: the nodes, the network, the dice, and what the checkers know.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::channel::mpsc;
 
 use super::check::history::{History, Key};
 use super::check::ledger::Ledger;
@@ -12,8 +15,8 @@ use super::network::Lies;
 use super::ops::Numbers;
 use super::sabotage::Sabotage;
 use super::trace::{About, Event, Trace};
-use crate::id::{NodeId, UploadId};
-use crate::testing::{MemoryMeta, SplitMix64, VirtualTime};
+use crate::id::{NodeId, ShardKey, UploadId};
+use crate::testing::{MemoryMeta, SplitMix64, Task, VirtualTime};
 
 /// One seed's world.
 pub(super) struct World {
@@ -28,6 +31,12 @@ pub(super) struct World {
     pub(super) meta_out_until_ms: AtomicU64,
     pub(super) numbers: Numbers,
     pub(super) lies: Mutex<Lies>,
+    /// Faults under way, which end by themselves or with the chaos.
+    fault_tasks: Mutex<Vec<Task>>,
+    /// Tells the chaos which gateways are to be dropped now.
+    dying: Mutex<Option<mpsc::UnboundedSender<u8>>>,
+    /// Nodes that operators drained or removed.
+    taken_away: Mutex<BTreeSet<u8>>,
     /// Every upload that a client began, gone or not.
     uploads: Mutex<Vec<(UploadId, Key)>>,
     dice: Mutex<SplitMix64>,
@@ -87,6 +96,9 @@ impl World {
             meta_out_until_ms: AtomicU64::new(0),
             numbers: Numbers::default(),
             lies: Mutex::default(),
+            fault_tasks: Mutex::default(),
+            dying: Mutex::default(),
+            taken_away: Mutex::default(),
             uploads: Mutex::default(),
             dice: Mutex::new(SplitMix64(seed.rotate_left(17) ^ 0xd1ce)),
             calm: AtomicBool::new(false),
@@ -179,6 +191,44 @@ impl World {
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap()
+    }
+
+    pub(super) fn fault_tasks(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.fault_tasks.lock().unwrap()
+    }
+
+    /// Whether an operator may take this node out of use, for ever as far as the seed goes.
+    pub(super) fn may_take_away(&self, node: u8) -> bool {
+        let mut taken = self.taken_away.lock().unwrap();
+        let most = usize::from(self.plan.nodes / 4).min(3);
+        if taken.len() < most {
+            taken.insert(node);
+        }
+        taken.contains(&node)
+    }
+
+    /// Whether the seed can bear the loss of all that lies on this node; if so it counts as lost.
+    pub(super) fn may_lose(&self, node: u8) -> bool {
+        let keys: Vec<ShardKey> = self.disk(node).keys().collect();
+        let bearable = self.damage().allows(keys.iter().copied());
+        if bearable {
+            keys.into_iter().for_each(|key| self.damage().destroy(node, key));
+        }
+        bearable
+    }
+
+    /// Where [`World::drop_gateway`] is heard.
+    pub(super) fn dying_gateways(&self) -> mpsc::UnboundedReceiver<u8> {
+        let (give, take) = mpsc::unbounded();
+        *self.dying.lock().unwrap() = Some(give);
+        take
+    }
+
+    /// Has a gateway dropped where it stands.
+    pub(super) fn drop_gateway(&self, gateway: u8) {
+        let dying = self.dying.lock().unwrap();
+        // Nobody listens before and after the chaos.
+        let _ = dying.as_ref().map(|dying| dying.unbounded_send(gateway));
     }
 
     pub(super) fn uploads(&self) -> MutexGuard<'_, Vec<(UploadId, Key)>> {
