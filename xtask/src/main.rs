@@ -42,6 +42,12 @@ enum Command {
     LostNodes,
     /// Shows how much memory a PUT and a GET of 1 GiB take; fails above 300 MiB.
     Memory,
+    /// A large cluster through years of failures, in virtual time and without bytes: see docs/scale.md.
+    Scale {
+        /// What follows goes to `cyxcloud-simulate scale`; try `--help` after `--`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
 }
@@ -56,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         Command::Kill9 { rounds } => suites::kill9(rounds),
         Command::LostNodes => suites::lost_nodes(),
         Command::Memory => suites::memory(),
+        Command::Scale { arguments } => suites::scale(&arguments),
         Command::PastedLines => suites::pasted_lines(),
     }
 }

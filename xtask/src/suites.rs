@@ -42,6 +42,12 @@ pub fn memory() -> Result<()> {
     python("tests/faults/memory.py", &[])
 }
 
+/// The scale model, optimised.
+pub fn scale(arguments: &[String]) -> Result<()> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    sh::run("cargo", &[&["run", "--release", "--quiet", "-p", "cyxcloud-simulate", "--", "scale"], &arguments[..]].concat())
+}
+
 /// The greeting's lines, as a newcomer pastes them.
 pub fn pasted_lines() -> Result<()> {
     prepare()?;
