@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use cyxcloud_core::engine::{ByteStream, ListQuery, StageKind, StageOptions};
 use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
-use cyxcloud_core::port::{self, Metadata, NewVersion, Object, ObjectHead, Precondition, ScanStart};
+use cyxcloud_core::port::{self, Metadata, NewVersion, Object, ObjectHead, Precondition, ScanStart, Trashed};
 use cyxcloud_core::{Error, ErrorKind, Result};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
@@ -118,13 +118,39 @@ impl Bucket {
         Ok(self.object(key).await?.head)
     }
 
-    /// Removes an object; true when there was one.
+    /// Removes an object; true when there was one. With a [`crate::Policy::trash_window_ms`] it can be restored so long.
     ///
     /// # Errors
     /// Those of the metadata store.
     pub async fn delete(&self, key: &str) -> Result<bool> {
+        self.cluster.engine().delete_object(self.id(), &ObjectKey::new(key)?, Precondition::None).await
+    }
+
+    /// Every deleted object that can be restored and whose key begins with `prefix`, in byte order of the keys.
+    pub fn trash(&self, prefix: &str) -> BoxStream<'static, Result<Trashed>> {
+        let pages = stream::try_unfold(Some(None), {
+            let (bucket, prefix) = (self.clone(), prefix.to_owned());
+            move |after| {
+                let (bucket, prefix) = (bucket.clone(), prefix.clone());
+                async move {
+                    let Some(after) = after else { return Ok::<_, Error>(None) };
+                    let page = bucket.cluster.engine().meta().list_trash(bucket.id(), &prefix, after, PAGE).await?;
+                    let last = page.last().filter(|_| page.len() == PAGE);
+                    let next = last.map(|last| Some((last.head.key.as_str().to_owned(), last.head.version)));
+                    Ok(Some((stream::iter(page.into_iter().map(Ok)), next)))
+                }
+            }
+        });
+        pages.try_flatten().boxed()
+    }
+
+    /// Takes an object out of the trash.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when this version is not there (any more), [`ErrorKind::Precondition`] when the key has a new object.
+    pub async fn restore(&self, key: &str, version: VersionId) -> Result<ObjectHead> {
         let engine = self.cluster.engine();
-        engine.meta().delete_object(self.id(), &ObjectKey::new(key)?, Precondition::None, engine.now()).await
+        Ok(engine.restore_object(self.id(), &ObjectKey::new(key)?, version, Precondition::Absent).await?.head)
     }
 
     /// Every object whose key begins with `prefix`, in byte order of the keys.

@@ -78,7 +78,7 @@ impl ClusterBuilder {
         let lock = lock(&directory)?;
         refuse_lost_metadata(&directory)?;
         let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
-        let meta: Arc<dyn Meta> = Arc::new(SqliteMeta::open(directory.join("meta.db")).await?);
+        let meta: Arc<dyn Meta> = Arc::new(SqliteMeta::open(directory.join("meta.db"), env.clone()).await?);
         // The lock says that every writer of an earlier process is dead.
         meta.drop_all_leases().await?;
         let nodes = self.open_nodes(&directory, &*meta, &*env).await?;
@@ -203,7 +203,7 @@ impl Cluster {
     /// [`cyxcloud_core::ErrorKind::NotEmpty`], [`cyxcloud_core::ErrorKind::NotFound`].
     pub async fn delete_bucket(&self, name: &str) -> Result<()> {
         let bucket = self.bucket(name).await?;
-        self.engine().meta().delete_bucket(bucket.id(), self.engine().now()).await
+        self.engine().meta().delete_bucket(bucket.id()).await
     }
 
     /// The engine underneath, for shells.

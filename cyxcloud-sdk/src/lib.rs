@@ -31,5 +31,5 @@ pub use cluster::{Cluster, ClusterBuilder};
 pub use cyxcloud_core as core;
 pub use cyxcloud_core::data::erasure::Scheme;
 pub use cyxcloud_core::policy::Policy;
-pub use cyxcloud_core::port::{Metadata, ObjectHead, Precondition};
+pub use cyxcloud_core::port::{Metadata, ObjectHead, Precondition, Trashed};
 pub use cyxcloud_core::{Error, ErrorKind, Result};

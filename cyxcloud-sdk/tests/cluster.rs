@@ -125,6 +125,28 @@ async fn conditions_and_errors_reach_the_caller() {
 }
 
 #[tokio::test]
+async fn deleted_objects_come_back_within_the_window() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = Policy { trash_window_ms: 3_600_000, ..small_chunks() };
+    let cluster = Cluster::builder().policy(policy).open(directory.path()).await.unwrap();
+    let bucket = cluster.create_bucket("photos").await.unwrap();
+    let head = bucket.put("cats/1", pattern(350_000)).await.unwrap();
+    assert!(bucket.delete("cats/1").await.unwrap());
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    assert_eq!(cluster.engine().purge_trash().await.unwrap(), 0);
+    cluster.engine().collect_garbage().await.unwrap();
+    let trash: Vec<_> = bucket.trash("cats/").map_ok(|t| t.head).try_collect().await.unwrap();
+    assert_eq!(trash, std::slice::from_ref(&head));
+    assert!(bucket.trash("dogs/").next().await.is_none());
+    bucket.put("cats/1", "another").await.unwrap();
+    assert_eq!(bucket.restore("cats/1", head.version).await.unwrap_err().kind(), ErrorKind::Precondition);
+    assert!(bucket.delete("cats/1").await.unwrap());
+    assert_eq!(bucket.restore("cats/1", head.version).await.unwrap(), head);
+    assert_eq!(bucket.get("cats/1").await.unwrap(), pattern(350_000));
+    assert_eq!(bucket.restore("cats/1", head.version).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
 async fn deleted_bytes_leave_the_node_directories() {
     let directory = tempfile::tempdir().unwrap();
     let cluster = Cluster::builder().policy(small_chunks()).open(directory.path()).await.unwrap();

@@ -1,14 +1,16 @@
 //! The SQLite metadata store: the conformance suite, and what is its own.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use cyxcloud_core::data::chunk::chunk_id;
 use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, NodeId, ObjectKey, ShardRoot, VersionId};
-use cyxcloud_core::port::{Bucket, CommitObject, Meta, Metadata, NewVersion, Object, Precondition};
-use cyxcloud_core::testing::SplitMix64;
+use cyxcloud_core::port::{Bucket, CommitObject, Fate, Meta, Metadata, NewVersion, Object, Precondition, Usage};
+use cyxcloud_core::testing::meta_suite::Fixture;
+use cyxcloud_core::testing::{SplitMix64, VirtualTime};
 use cyxcloud_core::{ErrorKind, Result, Timestamp};
 use cyxcloud_sdk::meta::SqliteMeta;
 
@@ -18,12 +20,21 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
 }
 
-pub fn run<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Meta>) -> F) {
+pub fn run<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F) {
     let dir = tempfile::tempdir().unwrap();
-    block_on(async { case(Arc::new(SqliteMeta::open(dir.path().join("meta")).await.unwrap())).await });
+    let clock = VirtualTime::new(1);
+    block_on(async {
+        let meta = SqliteMeta::open(dir.path().join("meta"), Arc::new(clock.clone())).await.unwrap();
+        case(Fixture::new(Arc::new(meta), clock)).await;
+    });
 }
 
 cyxcloud_core::meta_conformance!(crate::run);
+
+/// Opens the file with a clock that stands.
+async fn open(path: &Path) -> Result<SqliteMeta> {
+    SqliteMeta::open(path, Arc::new(VirtualTime::new(1))).await
+}
 
 const BUCKET: BucketId = BucketId([1; 16]);
 
@@ -55,8 +66,8 @@ async fn put(meta: &SqliteMeta, key: &str, chunks: Vec<ChunkRecord>) -> Result<O
         precondition: Precondition::None,
     };
     let refs = chunks.iter().map(|r| ChunkRef { id: r.id, size_bytes: r.size_bytes }).collect();
-    let epoch = meta.begin_lease(NOW, 1000).await?.epoch;
-    meta.commit_object(CommitObject { epoch, now: NOW, object, manifest: Manifest { content: Content::Chunks(refs) }, chunks }).await
+    let epoch = meta.begin_lease(1000).await?.epoch;
+    meta.commit_object(CommitObject { epoch, object, manifest: Manifest { content: Content::Chunks(refs) }, chunks }).await
 }
 
 #[test]
@@ -65,25 +76,25 @@ fn everything_is_there_after_reopening() {
     let path = dir.path().join("meta");
     block_on(async {
         let records = chunks(&mut SplitMix64(1), 3);
-        let meta = SqliteMeta::open(&path).await.unwrap();
+        let meta = open(&path).await.unwrap();
         make_bucket(&meta).await;
         let object = put(&meta, "a", records.clone()).await.unwrap();
-        let lease = meta.begin_lease(NOW, 1000).await.unwrap();
+        let lease = meta.begin_lease(1000).await.unwrap();
         drop(meta);
 
-        let meta = SqliteMeta::open(&path).await.unwrap();
+        let meta = open(&path).await.unwrap();
         assert_eq!(meta.object(BUCKET, &object.head.key).await.unwrap(), object);
         assert_eq!(meta.bucket(&BucketName::new("first").unwrap()).await.unwrap().id, BUCKET);
         assert_eq!(meta.scan_chunks(None, 10).await.unwrap().len(), 3);
-        assert_eq!(meta.renew_lease(lease.epoch, NOW, 1000).await.unwrap().epoch, lease.epoch);
+        assert_eq!(meta.renew_lease(lease.epoch, 1000).await.unwrap().epoch, lease.epoch);
         meta.drop_all_leases().await.unwrap();
-        assert_eq!(meta.fence(NOW).await.unwrap(), lease.epoch + 1);
+        assert_eq!(meta.fence().await.unwrap(), lease.epoch + 1);
         drop(meta);
 
-        let meta = SqliteMeta::open(&path).await.unwrap();
-        assert_eq!(meta.begin_lease(NOW, 1000).await.unwrap().epoch, lease.epoch + 1);
-        meta.delete_object(BUCKET, &object.head.key, Precondition::None, NOW).await.unwrap();
-        assert_eq!(meta.claim_dead_chunks(NOW, 0, None, 10).await.unwrap().chunks.len(), 3);
+        let meta = open(&path).await.unwrap();
+        assert_eq!(meta.begin_lease(1000).await.unwrap().epoch, lease.epoch + 1);
+        meta.delete_object(BUCKET, &object.head.key, Precondition::None, Fate::Release).await.unwrap();
+        assert_eq!(meta.claim_dead_chunks(0, None, 10).await.unwrap().chunks.len(), 3);
     });
 }
 
@@ -92,7 +103,7 @@ fn what_waits_together_is_one_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("meta");
     block_on(async {
-        let meta = SqliteMeta::open(&path).await.unwrap();
+        let meta = open(&path).await.unwrap();
         // Another process holds the file until all have queued.
         let other = rusqlite::Connection::open(&path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -100,7 +111,7 @@ fn what_waits_together_is_one_transaction() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             other.execute_batch("COMMIT").unwrap();
         };
-        let leases = futures::future::join_all((0..200).map(|_| meta.begin_lease(NOW, 1000)));
+        let leases = futures::future::join_all((0..200).map(|_| meta.begin_lease(1000)));
         let (leases, ()) = futures::future::join(leases, release).await;
         let mut epochs: Vec<_> = leases.into_iter().map(|lease| lease.unwrap().epoch).collect();
         epochs.sort_unstable();
@@ -115,22 +126,63 @@ fn a_file_locked_for_long_is_unavailable_and_then_works_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("meta");
     block_on(async {
-        let meta = SqliteMeta::open(&path).await.unwrap();
+        let meta = open(&path).await.unwrap();
         let other = rusqlite::Connection::open(&path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        assert_eq!(meta.begin_lease(NOW, 1000).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(meta.begin_lease(1000).await.unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(meta.list_nodes().await.unwrap(), [], "reads go on");
         other.execute_batch("COMMIT").unwrap();
-        assert_eq!(meta.begin_lease(NOW, 1000).await.unwrap().epoch, 1);
+        assert_eq!(meta.begin_lease(1000).await.unwrap().epoch, 1);
     });
+}
+
+/// How the tables came to be made, by name.
+fn tables(path: &Path) -> Vec<(String, Option<String>)> {
+    let c = rusqlite::Connection::open(path).unwrap();
+    let mut statement = c.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
+#[test]
+fn a_file_of_version_1_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old");
+    rusqlite::Connection::open(&path).unwrap().execute_batch(include_str!("files/meta-v1.sql")).unwrap();
+    block_on(async {
+        let (first, empty) = (BUCKET, BucketId([2; 16]));
+        let held = Usage { objects: 3, object_bytes: 3010, part_bytes: 2007, trash_bytes: 0 };
+        let meta = open(&path).await.unwrap();
+        assert_eq!(meta.usage(first).await.unwrap(), held);
+        assert_eq!(meta.usage(empty).await.unwrap(), Usage::default());
+        meta.delete_bucket(empty).await.unwrap();
+        drop(meta);
+
+        let meta = open(&path).await.unwrap();
+        assert_eq!(meta.usage(first).await.unwrap(), held);
+        let (a, small) = (ObjectKey::new("a").unwrap(), ObjectKey::new("small").unwrap());
+        let object = meta.object(first, &a).await.unwrap();
+        assert!(meta.delete_object(first, &a, Precondition::None, Fate::Trash).await.unwrap());
+        assert_eq!(meta.restore_object(first, &a, object.head.version, Precondition::Absent).await.unwrap(), object);
+        for key in [&a, &ObjectKey::new("b").unwrap(), &small] {
+            assert!(meta.delete_object(first, key, Precondition::None, Fate::Release).await.unwrap());
+        }
+        let upload = meta.list_uploads(first, "", None, 10).await.unwrap().swap_remove(0);
+        meta.abort_upload(upload.id).await.unwrap();
+        assert_eq!(meta.usage(first).await.unwrap(), Usage::default());
+        assert_eq!(meta.claim_dead_chunks(0, None, 10).await.unwrap().chunks.len(), 4);
+        assert_eq!(meta.fence().await.unwrap(), 6);
+    });
+    let new = dir.path().join("new");
+    drop(block_on(open(&new)).unwrap());
+    assert_eq!(tables(&path), tables(&new), "as if it had been made today");
 }
 
 #[test]
 fn files_of_others_are_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = |name: &str| block_on(SqliteMeta::open(dir.path().join(name))).unwrap_err().kind();
+    let refused = |name: &str| block_on(open(&dir.path().join(name))).unwrap_err().kind();
     let newer = dir.path().join("newer");
-    drop(block_on(SqliteMeta::open(&newer)).unwrap());
+    drop(block_on(open(&newer)).unwrap());
     rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 999).unwrap();
     assert_eq!(refused("newer"), ErrorKind::Invalid);
 
@@ -150,7 +202,7 @@ fn a_damaged_record_is_corrupt_and_harms_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("meta");
     block_on(async {
-        let meta = SqliteMeta::open(&path).await.unwrap();
+        let meta = open(&path).await.unwrap();
         make_bucket(&meta).await;
         let records = chunks(&mut SplitMix64(2), 2);
         let [bad, good] =
@@ -172,7 +224,7 @@ fn metadata_take_at_most_256_kib_per_gib() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("meta");
     block_on(async {
-        let meta = SqliteMeta::open(&path).await.unwrap();
+        let meta = open(&path).await.unwrap();
         make_bucket(&meta).await;
         let mut random = SplitMix64(3);
         for object in 0..16 * GIB {

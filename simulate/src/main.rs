@@ -1,5 +1,6 @@
-//! The simulator's command line: `cargo xtask sim --help`.
+//! Simulations: `cargo xtask sim --help`, `cargo xtask scale --help`.
 
+mod scale;
 mod seeds;
 
 use clap::{Parser, Subcommand};
@@ -15,10 +16,13 @@ struct Cli {
 enum Command {
     /// Plays seeds of the simulator and checks every promise.
     Seeds(seeds::Arguments),
+    /// Places chunks on a large cluster and repairs them through years of failures. Real decisions, virtual time, no bytes.
+    Scale(scale::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Seeds(arguments) => seeds::run(&arguments),
+        Command::Scale(arguments) => scale::run(&arguments),
     }
 }

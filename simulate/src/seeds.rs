@@ -84,8 +84,7 @@ struct Sums {
 fn play(arguments: &Arguments) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.unwrap_or(cores).max(1);
-    let tally =
-        Tally { next: AtomicU64::new(arguments.seeds.start), stop: AtomicBool::new(false), sums: Mutex::new(Sums::default()) };
+    let tally = Tally { next: AtomicU64::new(arguments.seeds.start), stop: AtomicBool::new(false), sums: Mutex::new(Sums::default()) };
     let began = Instant::now();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| work(arguments, &tally))).collect();

@@ -5,12 +5,13 @@
 //! of 14 shards, and at 11 even announced maintenance is not waited for any more.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::lifecycle::{NodeState, NodeStatus};
 use crate::Timestamp;
 use crate::data::erasure::Scheme;
-use crate::data::manifest::{ChunkRecord, Copy};
-use crate::data::placement::{ClusterView, Level, tolerance};
+use crate::data::manifest::Copy;
+use crate::data::placement::{ClusterView, NodeView, Numbers, tolerance};
 use crate::id::NodeId;
 
 /// What can be expected of one copy of a shard, best first.
@@ -74,7 +75,9 @@ impl ChunkHealth {
 /// Every node as the health of chunks depends on it; made once and asked for many chunks.
 #[derive(Clone, Debug)]
 pub struct Fleet {
-    nodes: BTreeMap<NodeId, Member>,
+    numbers: Arc<Numbers>,
+    /// By number.
+    members: Vec<Member>,
     /// Domains that take shards, per level.
     writable_domains: [usize; 5],
     node_tolerance: usize,
@@ -90,40 +93,27 @@ struct Member {
 impl Fleet {
     /// The nodes of `view`, which stand in the lifecycle where `statuses` say at `now`.
     pub fn new(view: &ClusterView, statuses: &BTreeMap<NodeId, NodeStatus>, node_tolerance: usize, now: Timestamp) -> Self {
-        let mut numbers: BTreeMap<(Level, &str), u32> = BTreeMap::new();
-        let mut used = [const { Vec::new() }; 5];
-        let mut nodes = BTreeMap::new();
-        for (at, node) in view.nodes().iter().enumerate() {
-            let mut domains = [at as u32; 5];
-            for (level, number) in Level::ALL.into_iter().zip(&mut domains).skip(1) {
-                let (name, next) = (node.domains.at(level), (view.nodes().len() + numbers.len()) as u32);
-                if !name.is_empty() {
-                    *number = *numbers.entry((level, name)).or_insert(next);
-                }
-            }
-            if node.writable {
-                used.iter_mut().zip(domains).for_each(|(used, domain)| used.push(domain));
-            }
+        let member = |(number, node): (usize, &NodeView)| {
             let state = standing(statuses.get(&node.id), node.reachable, now);
-            nodes.insert(node.id, Member { state, domains });
-        }
-        let writable_domains = used.map(|mut domains| {
-            domains.sort_unstable();
-            domains.dedup();
-            domains.len()
-        });
-        Self { nodes, writable_domains, node_tolerance }
+            Member { state, domains: view.domains(number) }
+        };
+        let members = view.nodes().iter().enumerate().map(member).collect();
+        Self { numbers: view.numbers(), members, writable_domains: view.writable_domains(), node_tolerance }
+    }
+
+    fn member(&self, node: NodeId) -> Option<&Member> {
+        self.numbers.get(node).map(|number| &self.members[number])
     }
 
     /// What can be expected of a copy on `node` as long as nothing else is known of it.
     pub fn expected(&self, node: NodeId) -> CopyState {
-        self.nodes.get(&node).map_or(CopyState::Gone, |member| member.state)
+        self.member(node).map_or(CopyState::Gone, |member| member.state)
     }
 
-    /// Judges a chunk. `gone` tells of copies that are known to be missing or damaged.
-    pub fn assess(&self, record: &ChunkRecord, gone: impl Fn(Copy) -> bool) -> ChunkHealth {
-        let states: Vec<CopyState> = record.copies.iter().map(|c| if gone(*c) { CopyState::Gone } else { self.expected(c.node) }).collect();
-        self.judge(record.scheme, &record.copies, &states)
+    /// Judges a chunk by its copies. `gone` tells of those that are known to be missing or damaged.
+    pub fn assess(&self, scheme: Scheme, copies: &[Copy], gone: impl Fn(Copy) -> bool) -> ChunkHealth {
+        let states: Vec<CopyState> = copies.iter().map(|c| if gone(*c) { CopyState::Gone } else { self.expected(c.node) }).collect();
+        self.judge(scheme, copies, &states)
     }
 
     /// Judges a chunk by the states of its copies, in the same order.
@@ -133,7 +123,7 @@ impl Fleet {
         let up_to = |worst: CopyState| best.iter().filter(|state| **state <= worst).count();
         let readable = up_to(CopyState::Leaving);
         let short = |count: usize, floor: usize| count < total && count <= floor;
-        let clumped = self.clumped(copies, states);
+        let clumped = self.clumped(scheme, copies, states);
         let live = up_to(CopyState::Live);
         let changing = states.iter().any(|state| matches!(state, CopyState::Gone | CopyState::Leaving));
         let class = if up_to(CopyState::Away) < k {
@@ -151,13 +141,26 @@ impl Fleet {
         ChunkHealth { class, readable, clumped, needs_repair: class != Class::Healthy && !waits }
     }
 
-    /// Whether some domain holds more copies than `copies / domains`, rounded up.
-    fn clumped(&self, copies: &[Copy], states: &[CopyState]) -> bool {
-        let members: Vec<&Member> = standing_copies(copies, states).filter_map(|copy| self.nodes.get(&copy.node)).collect();
-        (0..5).any(|level| self.crowd(&members, level) > self.even(members.len(), level))
+    /// Whether some domain holds more copies than an even spread would put there.
+    fn clumped(&self, scheme: Scheme, copies: &[Copy], states: &[CopyState]) -> bool {
+        let members: Vec<&Member> = standing_copies(copies, states).filter_map(|copy| self.member(copy.node)).collect();
+        let needed = self.needed(scheme).min(members.len());
+        (0..5).any(|level| self.crowd(&members, level) > self.even(needed, level))
     }
 
-    /// The most copies that an even spread puts into one domain.
+    /// Copies that placement makes of a chunk on the nodes there are: one of each shard, and where nodes are so few that each holds more than
+    /// `m`, those that [`crate::data::placement::plan`] adds for `node_tolerance`. Beyond a tolerance of one their number is not known beforehand.
+    fn needed(&self, scheme: Scheme) -> usize {
+        let (total, bearable) = (scheme.total(), self.writable_domains[0] * scheme.parity());
+        match self.node_tolerance {
+            0 => total,
+            1 => total + total.saturating_sub(bearable),
+            _ if total <= self.writable_domains[0] => total,
+            _ => usize::MAX,
+        }
+    }
+
+    /// The most of so many copies that an even spread puts into one domain.
     fn even(&self, copies: usize, level: usize) -> usize {
         copies.div_ceil(self.writable_domains[level].max(1))
     }
@@ -169,7 +172,7 @@ impl Fleet {
 
     /// The copies of the fullest domain at each level, narrow to wide: what a good spread keeps low.
     pub fn crowding(&self, copies: &[Copy]) -> [usize; 5] {
-        let members: Vec<&Member> = copies.iter().filter_map(|copy| self.nodes.get(&copy.node)).collect();
+        let members: Vec<&Member> = copies.iter().filter_map(|copy| self.member(copy.node)).collect();
         std::array::from_fn(|level| self.crowd(&members, level))
     }
 
@@ -203,7 +206,7 @@ impl Fleet {
         let mut nodes: Vec<NodeId> = held.iter().map(|(_, node)| *node).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let wanted = self.node_tolerance.min(self.nodes.len().saturating_sub(1));
+        let wanted = self.node_tolerance.min(self.numbers.len().saturating_sub(1));
         let single = nodes.len() == held.len();
         // With one shard on each node, any `m` of them may go.
         if single && wanted <= scheme.parity() { false } else { tolerance(scheme, &held).is_none_or(|survives| survives < wanted) }

@@ -22,6 +22,13 @@ pub enum JobState {
     Failed,
 }
 
+impl JobState {
+    /// Whether there is work left: not completed, not given up.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Pending | Self::InProgress { .. })
+    }
+}
+
 /// One chunk's repair. There is at most one job per chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod documented;
+pub mod durability;
 pub mod health;
 pub mod job;
 pub mod lifecycle;

@@ -40,7 +40,12 @@ impl Engine {
     /// # Errors
     /// Those of the metadata store. Nodes that are away are counted, not failed on.
     pub async fn collect_garbage(&self) -> Result<Collected> {
-        let mut done = Collected { trash: self.meta().purge_trash(self.policy.trash_window_ms, PAGE).await?, ..Collected::default() };
+        let trash = match self.purge_trash().await {
+            // One object whose manifest is damaged must not keep all other garbage.
+            Err(e) if e.kind() == ErrorKind::Corrupt => 0,
+            other => other?,
+        };
+        let mut done = Collected { trash, ..Collected::default() };
         self.meta().prune_jobs(JOBS_KEPT_MS).await?;
         self.collect_dead(&mut done).await?;
         for node in self.view().nodes().iter().map(|n| n.id) {

@@ -87,7 +87,7 @@ impl Engine {
             for chunk in &page.chunks {
                 let gone = |copy| page.lacks(chunk.id, copy) || self.suspects.has(chunk.id, copy);
                 let readable = |copy| !gone(copy) && fleet.expected(copy.node) <= CopyState::Leaving;
-                let found = fleet.assess(chunk, gone);
+                let found = fleet.assess(chunk.scheme, &chunk.copies, gone);
                 chunk.copies.iter().for_each(|copy| *shards.entry(copy.node).or_default() += 1);
                 let alive: Vec<(u8, NodeId)> = chunk.copies.iter().filter(|c| readable(**c)).map(|c| (c.shard, c.node)).collect();
                 health.chunks += 1;

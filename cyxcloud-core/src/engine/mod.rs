@@ -3,8 +3,9 @@
 //! [`put`] makes bytes durable and then visible, [`get`] reads them back verified, [`list`] pages through keys, [`gc`] takes
 //! away what nobody refers to, [`nodes`] watches who is there, [`repair`] makes lost shards anew, [`scrub`] looks for damage,
 //! [`upkeep`] does these unasked, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
-//! administration, delete, copy) goes straight to [`Meta`].
+//! administration, copy) goes straight to [`Meta`].
 
+mod delete;
 pub mod gc;
 pub mod get;
 mod health;

@@ -26,7 +26,10 @@ pub(super) struct Nodes {
 #[derive(Default)]
 struct Known {
     statuses: Arc<BTreeMap<NodeId, NodeStatus>>,
-    /// When this engine began to watch: silence before that was nobody's fault.
+    /// How far the clock of the metadata store is ahead of this engine's, in milliseconds. The lifecycle goes by the store's, so that
+    /// several watchers agree.
+    ahead_ms: i64,
+    /// When this engine began to watch, by the store's clock: silence before that was nobody's fault.
     watching_since: Option<Timestamp>,
     /// What `view` answered last, and from what.
     merged: Option<(Arc<ClusterView>, Arc<BTreeMap<NodeId, NodeStatus>>, Arc<ClusterView>)>,
@@ -52,12 +55,12 @@ impl Engine {
     /// # Errors
     /// Those of [`crate::port::Meta::node_statuses`] and [`crate::port::Meta::set_node_status`], but for conflicts: then somebody else was faster.
     pub async fn watch_nodes(&self) -> Result<Vec<NodeChange>> {
-        let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
+        let stored = self.stored_statuses().await?;
         let members = self.ports.members.view();
         let ask = |node: NodeId| async move { (node, self.is_heard(node).await) };
         let beats: Vec<_> = members.nodes().iter().map(|node| ask(node.id)).collect();
         let beats: Vec<(NodeId, bool)> = stream::iter(beats).buffer_unordered(PARALLEL).collect().await;
-        let now = self.now();
+        let now = self.meta().now().await?;
         let (before, since) = {
             let mut known = self.nodes.known();
             (known.statuses.clone(), *known.watching_since.get_or_insert(now))
@@ -84,7 +87,7 @@ impl Engine {
                 changes.push(NodeChange { node, from, to: next.status.state, effects: next.effects });
             }
         }
-        self.nodes.known().statuses = Arc::new(statuses);
+        self.know(statuses, now);
         Ok(changes)
     }
 
@@ -93,9 +96,30 @@ impl Engine {
     /// # Errors
     /// Those of [`crate::port::Meta::node_statuses`].
     pub async fn refresh_nodes(&self) -> Result<()> {
-        let statuses = self.meta().node_statuses().await?.into_iter().collect();
-        self.nodes.known().statuses = Arc::new(statuses);
+        let statuses = self.stored_statuses().await?;
+        let now = self.meta().now().await?;
+        self.know(statuses, now);
         Ok(())
+    }
+
+    fn know(&self, statuses: BTreeMap<NodeId, NodeStatus>, now: Timestamp) {
+        let mut known = self.nodes.known();
+        known.ahead_ms = (now.0 as i64).saturating_sub(self.now().0 as i64);
+        known.statuses = Arc::new(statuses);
+    }
+
+    /// The time by the clock of the metadata store, as far as this engine knows it.
+    fn cluster_now(&self) -> Timestamp {
+        Timestamp(self.now().0.saturating_add_signed(self.nodes.known().ahead_ms))
+    }
+
+    /// Takes a node into the cluster: a new one, one whose process has started again, or one that was removed.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub async fn register_node(&self, node: NodeId) -> Result<NodeStatus> {
+        let was = self.stored_statuses().await?.get(&node).copied();
+        self.move_node(node, was, Event::Registered).await
     }
 
     /// Has the shards of a node placed elsewhere and gives it no new ones, until [`Engine::cancel_drain`]. It serves reads meanwhile.
@@ -120,7 +144,7 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::drain_node`].
     pub async fn announce_maintenance(&self, node: NodeId, for_ms: u64) -> Result<NodeStatus> {
-        self.operate(node, Event::MaintenanceAnnounced { until: self.now().plus_ms(for_ms) }).await
+        self.operate(node, Event::MaintenanceAnnounced { until: self.meta().now().await?.plus_ms(for_ms) }).await
     }
 
     /// Ends announced maintenance.
@@ -140,15 +164,23 @@ impl Engine {
     }
 
     async fn operate(&self, node: NodeId, event: Event) -> Result<NodeStatus> {
-        let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
-        let was = stored.get(&node).copied().ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
-        let next = step(Some(&was), event, self.now(), &self.policy.timers);
+        let was = self.stored_statuses().await?.get(&node).copied();
+        let was = was.ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
+        self.move_node(node, Some(was), event).await
+    }
+
+    async fn move_node(&self, node: NodeId, was: Option<NodeStatus>, event: Event) -> Result<NodeStatus> {
+        let next = step(was.as_ref(), event, self.meta().now().await?, &self.policy.timers);
         if next.effects.contains(&Effect::Refused) {
-            return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.state)));
+            return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.map(|status| status.state))));
         }
-        self.meta().set_node_status(node, Some(was), next.status).await?;
+        self.meta().set_node_status(node, was, next.status).await?;
         self.refresh_nodes().await?;
         Ok(next.status)
+    }
+
+    async fn stored_statuses(&self) -> Result<BTreeMap<NodeId, NodeStatus>> {
+        Ok(self.meta().node_statuses().await?.into_iter().collect())
     }
 
     async fn is_heard(&self, node: NodeId) -> bool {
@@ -179,7 +211,7 @@ impl Engine {
     /// The nodes as they are known now: new shards go only where the lifecycle allows it.
     pub fn view(&self) -> Arc<ClusterView> {
         let members = self.ports.members.view();
-        let now = self.now();
+        let now = self.cluster_now();
         let mut known = self.nodes.known();
         let statuses = known.statuses.clone();
         if statuses.is_empty() {
@@ -202,7 +234,7 @@ impl Engine {
 
     /// The nodes as the health of chunks depends on them.
     pub(super) fn fleet(&self) -> Fleet {
-        Fleet::new(&self.view(), &self.node_statuses(), self.policy.node_tolerance.into(), self.now())
+        Fleet::new(&self.view(), &self.node_statuses(), self.policy.node_tolerance.into(), self.cluster_now())
     }
 }
 

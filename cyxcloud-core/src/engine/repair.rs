@@ -72,7 +72,8 @@ impl Engine {
             let fleet = self.fleet();
             let mut found = Vec::new();
             for chunk in &page.chunks {
-                let health = fleet.assess(chunk, |copy| page.lacks(chunk.id, copy) || self.suspects.has(chunk.id, copy));
+                let health =
+                    fleet.assess(chunk.scheme, &chunk.copies, |copy| page.lacks(chunk.id, copy) || self.suspects.has(chunk.id, copy));
                 scan.chunks += 1;
                 scan.damaged += u64::from(health.needs_repair);
                 scan.lost += u64::from(health.class == Class::Lost);

@@ -42,7 +42,7 @@ impl Engine {
         for chunk in &chunks {
             let damaged = self.scrub_chunk(chunk, &mut done).await;
             if !damaged.is_empty() {
-                let health = self.fleet().assess(chunk, |copy| damaged.contains(&copy));
+                let health = self.fleet().assess(chunk.scheme, &chunk.copies, |copy| damaged.contains(&copy));
                 jobs.push((chunk.id, health.priority(chunk.scheme)));
                 done.damaged.extend(damaged.into_iter().map(|copy| (chunk.id, copy)));
             }

@@ -7,13 +7,20 @@ use futures::stream::{self, StreamExt};
 use super::Engine;
 use crate::Result;
 use crate::data::manifest::{ChunkRecord, Copy};
+use crate::data::placement::NodeView;
 use crate::id::{ChunkId, NodeId, ShardKey};
 use crate::port::{NodeRequest, NodeResponse};
 
-/// Chunks of a page, and shards listed at a time.
+/// Chunks of a page of a small cluster, and shards listed at a time.
 const PAGE: usize = 1000;
+/// Chunks of a page per node of a large one: each node is asked once per page, and should have something to say.
+const PAGE_PER_NODE: usize = 20;
+/// In clusters of up to so many nodes all are asked for what they hold of one chunk; in larger ones only those that its record names.
+const ASK_ALL: usize = 64;
 /// Nodes listed at the same time.
 const PARALLEL: usize = 32;
+
+type Held = BTreeMap<ChunkId, Vec<Copy>>;
 
 /// Some referenced chunks and every shard of them that some node holds.
 #[derive(Default)]
@@ -21,7 +28,7 @@ pub(super) struct Page {
     /// The chunks by id.
     pub(super) chunks: Vec<ChunkRecord>,
     /// What nodes hold of these chunks and of dead or unknown ones between them, by chunk.
-    held: BTreeMap<ChunkId, Vec<Copy>>,
+    held: Held,
     /// Nodes that gave a whole answer. Of the others nothing is known.
     answered: BTreeSet<NodeId>,
 }
@@ -43,24 +50,29 @@ impl Engine {
     /// The next page after `from`; None at the end. The records are read first: a copy that a record named was durable before, so that
     /// its absence from a later list is real unless the record has changed since.
     pub(super) async fn survey(&self, from: Option<ChunkId>) -> Result<Option<Page>> {
-        let chunks = self.meta().scan_chunks(from, PAGE).await?;
+        let view = self.view();
+        let chunks = self.meta().scan_chunks(from, PAGE.max(PAGE_PER_NODE * view.nodes().len())).await?;
         let Some(last) = chunks.last().map(|chunk| chunk.id) else { return Ok(None) };
-        let (held, answered) = self.list_all(from.map(after), last, PAGE).await;
+        let nodes = view.nodes().iter().filter(|node| node.reachable).map(|node| node.id).collect();
+        let (held, answered) = self.list_all(nodes, from.map(after), last, PAGE).await;
         Ok(Some(Page { chunks, held, answered }))
     }
 
-    /// One chunk, compared with what every reachable node holds of it.
+    /// One chunk, compared with what nodes hold of it.
     pub(super) async fn survey_chunk(&self, record: ChunkRecord) -> Page {
-        let (held, answered) = self.list_all(record.id.before().map(after), record.id, record.scheme.total() + 1).await;
+        let view = self.view();
+        let named = |node: NodeId| record.copies.iter().any(|copy| copy.node == node);
+        let asked = |node: &&NodeView| node.reachable && (view.nodes().len() <= ASK_ALL || named(node.id));
+        let nodes = view.nodes().iter().filter(asked).map(|node| node.id).collect();
+        let (held, answered) = self.list_all(nodes, record.id.before().map(after), record.id, record.scheme.total() + 1).await;
         Page { chunks: vec![record], held, answered }
     }
 
-    async fn list_all(&self, from: Option<ShardKey>, last: ChunkId, limit: usize) -> (BTreeMap<ChunkId, Vec<Copy>>, BTreeSet<NodeId>) {
-        let view = self.view();
+    async fn list_all(&self, nodes: Vec<NodeId>, from: Option<ShardKey>, last: ChunkId, limit: usize) -> (Held, BTreeSet<NodeId>) {
         let list = |node: NodeId| async move { (node, self.list_node(node, from, last, limit).await) };
-        let lists: Vec<_> = view.nodes().iter().filter(|node| node.reachable).map(|node| list(node.id)).collect();
+        let lists: Vec<_> = nodes.into_iter().map(list).collect();
         let lists: Vec<_> = stream::iter(lists).buffer_unordered(PARALLEL).collect().await;
-        let mut held: BTreeMap<ChunkId, Vec<Copy>> = BTreeMap::new();
+        let mut held = Held::new();
         let mut answered = BTreeSet::new();
         for (node, keys) in lists {
             let Ok(keys) = keys else { continue };

@@ -12,7 +12,7 @@
 //! * **References.** A chunk counts the objects and parts that name it. At zero it is dead; after the grace it can be claimed for
 //!   deletion; a commit that brings the same content again revives it with the copies just written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -246,6 +246,29 @@ pub struct ReplaceCopies {
     pub copies: Vec<Copy>,
 }
 
+impl ReplaceCopies {
+    /// Checks against the record of the chunk, which is referenced. Every driver uses this, so that all agree.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Conflict`] when the copies are not the expected ones, [`crate::ErrorKind::Invalid`] when the new ones leave a shard
+    /// out or name one the scheme has not.
+    pub fn check(&self, there: &ChunkRecord) -> Result<()> {
+        let sorted = |copies: &[Copy]| {
+            let mut copies = copies.to_vec();
+            copies.sort_unstable();
+            copies
+        };
+        if sorted(&there.copies) != sorted(&self.expected) {
+            return Err(Error::conflict(format!("the copies of chunk {} are others than expected", self.chunk)));
+        }
+        let shards: BTreeSet<usize> = self.copies.iter().map(|copy| copy.shard.into()).collect();
+        if shards.into_iter().eq(0..there.scheme.total()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("the copies of a {} chunk must name each of its shards and no other", there.scheme)))
+    }
+}
+
 /// What becomes of a deleted object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -331,6 +354,9 @@ pub struct NodeRecord {
 /// and [`crate::ErrorKind::Full`] when it has no space.
 #[async_trait]
 pub trait Meta: Send + Sync + 'static {
+    /// The time by the store's clock, which all callers share.
+    async fn now(&self) -> Result<Timestamp>;
+
     /// Adds a bucket. [`crate::ErrorKind::AlreadyExists`] when the name or the id is taken.
     async fn create_bucket(&self, bucket: Bucket) -> Result<()>;
     /// The bucket of this name, or [`crate::ErrorKind::NotFound`].
@@ -361,7 +387,9 @@ pub trait Meta: Send + Sync + 'static {
     async fn commit_object(&self, commit: CommitObject) -> Result<Object>;
     /// The object, or [`crate::ErrorKind::NotFound`].
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object>;
-    /// Removes the object. Ok(false) when nothing was there (nor the bucket) and the condition allows that.
+    /// Removes the object. Ok(false) when nothing was there (nor the bucket) and the condition allows that;
+    /// [`crate::ErrorKind::Precondition`], or [`crate::ErrorKind::NotFound`] when the condition asks for an object and none is there.
+    /// [`crate::ErrorKind::Conflict`] when the trash holds this version already, which a caller prevents by new versions for every write.
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, fate: Fate) -> Result<bool>;
     /// Up to `limit` objects of the trash whose key begins with `prefix` and (key, version) lies after `after`, in that order.
     async fn list_trash(&self, bucket: BucketId, prefix: &str, after: Option<(String, VersionId)>, limit: usize) -> Result<Vec<Trashed>>;

@@ -122,15 +122,9 @@ impl fmt::Display for Stuck {
 impl VirtualTime {
     /// An environment at some fixed time of 2026.
     pub fn new(seed: u64) -> Self {
-        let clock = Clock {
-            now_ms: START_MS,
-            random: SplitMix64(seed),
-            schedule: SplitMix64(!seed),
-            next_timer: 0,
-            timers: BTreeMap::new(),
-        };
-        let shared =
-            Shared { clock: Mutex::new(clock), tasks: Mutex::default(), ready: Arc::default(), halted: AtomicBool::new(false) };
+        let clock =
+            Clock { now_ms: START_MS, random: SplitMix64(seed), schedule: SplitMix64(!seed), next_timer: 0, timers: BTreeMap::new() };
+        let shared = Shared { clock: Mutex::new(clock), tasks: Mutex::default(), ready: Arc::default(), halted: AtomicBool::new(false) };
         Self { shared: Arc::new(shared) }
     }
 

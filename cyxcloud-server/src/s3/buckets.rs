@@ -53,7 +53,7 @@ impl Gateway {
     /// DeleteBucket
     pub(super) async fn delete_bucket(&self, caller: Caller, input: DeleteBucketInput) -> S3Result<S3Response<DeleteBucketOutput>> {
         let bucket = self.bucket(&caller, &input.bucket).await?;
-        self.meta().delete_bucket(bucket.id, self.engine.now()).await.map_err(missing(S3ErrorCode::NoSuchBucket))?;
+        self.meta().delete_bucket(bucket.id).await.map_err(missing(S3ErrorCode::NoSuchBucket))?;
         Ok(S3Response::with_status(DeleteBucketOutput {}, http::StatusCode::NO_CONTENT))
     }
 

@@ -80,7 +80,7 @@ impl Gateway {
     async fn delete(&self, bucket: BucketId, key: &str, precondition: Precondition) -> S3Result<()> {
         let key = object_key(key)?;
         let conditional = precondition != Precondition::None;
-        match self.meta().delete_object(bucket, &key, precondition, self.engine.now()).await {
+        match self.engine.delete_object(bucket, &key, precondition).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound && conditional => Err(missing(S3ErrorCode::NoSuchKey)(error)),
             Err(error) => Err(missing(S3ErrorCode::NoSuchBucket)(error)),

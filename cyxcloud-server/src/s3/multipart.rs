@@ -63,7 +63,7 @@ impl Gateway {
         input: AbortMultipartUploadInput,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         let upload = self.upload(&caller, &input.bucket, &input.key, &input.upload_id).await?;
-        self.meta().abort_upload(upload.id, self.engine.now()).await.map_err(missing(S3ErrorCode::NoSuchUpload))?;
+        self.meta().abort_upload(upload.id).await.map_err(missing(S3ErrorCode::NoSuchUpload))?;
         Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), StatusCode::NO_CONTENT))
     }
 

@@ -9,11 +9,13 @@
 //! through all nodes when it cannot prove that the best is among these. `benches/placement.rs` holds it to that.
 
 mod index;
+mod numbers;
 mod protect;
 mod spread;
 mod tolerance;
 mod view;
 
+pub(crate) use numbers::Numbers;
 pub use spread::{Demand, plan};
 pub use tolerance::tolerance;
 pub use view::{ClusterView, Domains, Level, NodeView};

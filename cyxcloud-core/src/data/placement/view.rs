@@ -1,8 +1,11 @@
 //! The nodes as placement sees them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::index::Index;
+use super::numbers::Numbers;
 use crate::id::NodeId;
 
 /// What fails together, from narrow to wide; placement spreads in this order.
@@ -71,6 +74,7 @@ pub struct NodeView {
 #[derive(Clone, Debug, Default)]
 pub struct ClusterView {
     nodes: Vec<NodeView>,
+    numbers: Arc<Numbers>,
     index: Index,
 }
 
@@ -79,8 +83,9 @@ impl ClusterView {
     pub fn new(mut nodes: Vec<NodeView>) -> Self {
         nodes.sort_by_key(|n| n.id);
         nodes.dedup_by_key(|n| n.id);
+        let numbers = Arc::new(Numbers::new(nodes.iter().map(|n| n.id).collect()));
         let index = Index::new(&nodes);
-        Self { nodes, index }
+        Self { nodes, numbers, index }
     }
 
     /// Every known node, by id.
@@ -95,7 +100,22 @@ impl ClusterView {
 
     /// Its place among [`ClusterView::nodes`].
     pub(super) fn number(&self, id: NodeId) -> Option<usize> {
-        self.nodes.binary_search_by_key(&id, |n| n.id).ok()
+        self.numbers.get(id)
+    }
+
+    /// The places of all ids.
+    pub(crate) fn numbers(&self) -> Arc<Numbers> {
+        self.numbers.clone()
+    }
+
+    /// The domains of the node at `number`, narrow to wide, as numbers that differ between levels too.
+    pub(crate) fn domains(&self, number: usize) -> [u32; Level::ALL.len()] {
+        self.index.spots[number].domains
+    }
+
+    /// How many domains have a writable node, narrow to wide.
+    pub(crate) fn writable_domains(&self) -> [usize; Level::ALL.len()] {
+        self.index.open.clone().map(|open| open.len())
     }
 
     pub(super) fn index(&self) -> &Index {

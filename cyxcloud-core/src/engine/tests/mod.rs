@@ -1,6 +1,7 @@
 //! The flows over ports in memory, with virtual time.
 
 mod collecting;
+mod deleting;
 mod reading;
 mod repairing;
 mod writing;

@@ -19,7 +19,7 @@ use crate::{Error, Result, Timestamp};
 
 mod state;
 
-use state::{Chunk, State, check_copies, same_copies};
+use state::{Chunk, State};
 
 /// The reference implementation of [`Meta`]; nothing survives it.
 pub struct MemoryMeta {
@@ -49,6 +49,10 @@ impl MemoryMeta {
 
 #[async_trait]
 impl Meta for MemoryMeta {
+    async fn now(&self) -> Result<Timestamp> {
+        Ok(self.clock.now())
+    }
+
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
         let mut state = self.state();
         if state.buckets.contains_key(&bucket.name) || state.require_bucket(bucket.id).is_ok() {
@@ -141,10 +145,15 @@ impl Meta for MemoryMeta {
         let now = self.now();
         let mut state = self.state();
         state.check(&precondition, bucket, key)?;
-        let Some(old) = state.objects.remove(&(bucket, key.as_str().to_owned())) else { return Ok(false) };
+        let Some(there) = state.object(bucket, key) else { return Ok(false) };
+        let at = (bucket, key.as_str().to_owned(), there.head.version);
+        if fate == Fate::Trash && state.trash.contains_key(&at) {
+            return Err(Error::conflict(format!("version {} of {key} is in the trash already", at.2)));
+        }
+        let old = state.objects.remove(&(bucket, at.1.clone())).expect("seen above");
         match fate {
             Fate::Release => state.release(old.manifest.chunks(), now),
-            Fate::Trash => drop(state.trash.insert((bucket, key.as_str().to_owned(), old.head.version), (old, now))),
+            Fate::Trash => drop(state.trash.insert(at, (old, now))),
         }
         Ok(true)
     }
@@ -321,21 +330,16 @@ impl Meta for MemoryMeta {
     }
 
     async fn replace_copies(&self, replace: ReplaceCopies) -> Result<()> {
-        let ReplaceCopies { epoch, chunk, expected, copies } = replace;
         let now = self.now();
         let mut state = self.state();
-        state.require_lease(epoch, now)?;
-        let conflict = |why: &str| Err(Error::conflict(format!("chunk {chunk}: {why}")));
-        match state.chunks.get_mut(&chunk) {
+        state.require_lease(replace.epoch, now)?;
+        match state.chunks.get_mut(&replace.chunk) {
             Some(there) if there.refs > 0 => {
-                if !same_copies(&there.record.copies, &expected) {
-                    return conflict("its copies are others than expected");
-                }
-                check_copies(there.record.scheme, &copies)?;
-                there.record.copies = copies;
+                replace.check(&there.record)?;
+                there.record.copies = replace.copies;
                 Ok(())
             }
-            _ => conflict("it is no longer referenced"),
+            _ => Err(Error::conflict(format!("chunk {} is not referenced", replace.chunk))),
         }
     }
 
@@ -345,9 +349,9 @@ impl Meta for MemoryMeta {
         let mut opened = 0;
         for (chunk, priority) in found {
             let before = state.jobs.get(&chunk).cloned();
-            let was_open = before.as_ref().is_some_and(|job| matches!(job.state, JobState::Pending | JobState::InProgress { .. }));
+            let was_open = before.as_ref().is_some_and(|job| job.state.is_open());
             let job = backoff.found(chunk, before, priority, now);
-            opened += u64::from(!was_open && job.state == JobState::Pending);
+            opened += u64::from(!was_open && job.state.is_open());
             state.jobs.insert(chunk, job);
         }
         Ok(opened)
@@ -393,7 +397,7 @@ impl Meta for MemoryMeta {
         let now = self.now();
         let mut state = self.state();
         let before = state.jobs.len();
-        let old = |job: &Job| matches!(job.state, JobState::Completed | JobState::Failed) && job.updated.plus_ms(age_ms) <= now;
+        let old = |job: &Job| !job.state.is_open() && job.updated.plus_ms(age_ms) <= now;
         state.jobs.retain(|_, job| !old(job));
         Ok((before - state.jobs.len()) as u64)
     }

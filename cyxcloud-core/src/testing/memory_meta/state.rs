@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::job::Job;
 use crate::control::lifecycle::NodeStatus;
-use crate::data::erasure::Scheme;
-use crate::data::manifest::{ChunkRecord, ChunkRef, Copy, Manifest};
+use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
 use crate::id::{BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Upload, Usage};
 use crate::{Error, Result, Timestamp};
@@ -170,21 +169,4 @@ pub(super) fn check_records(refs: &[ChunkRef], records: &[ChunkRecord]) -> Resul
         Some(stray) => Err(Error::invalid(format!("record of chunk {}, which is not named", stray.id))),
         None => Ok(()),
     }
-}
-
-/// Whether two lists name the same copies, in whatever order.
-pub(super) fn same_copies(a: &[Copy], b: &[Copy]) -> bool {
-    let sorted = |copies: &[Copy]| {
-        let mut copies = copies.to_vec();
-        copies.sort_unstable();
-        copies
-    };
-    sorted(a) == sorted(b)
-}
-
-/// Every shard of the scheme has a copy, and nothing else has.
-pub(super) fn check_copies(scheme: Scheme, copies: &[Copy]) -> Result<()> {
-    let shards: BTreeSet<usize> = copies.iter().map(|copy| copy.shard.into()).collect();
-    let whole = shards.len() == scheme.total() && shards.last().is_none_or(|last| *last < scheme.total());
-    if whole { Ok(()) } else { Err(Error::invalid(format!("the copies of a {scheme} chunk must name each of its shards and no other"))) }
 }

@@ -1,6 +1,7 @@
-//! Access keys and nodes.
+//! Access keys, nodes and where they stand.
 
 use super::*;
+use crate::control::lifecycle::{NodeState, NodeStatus};
 use crate::data::placement::Domains;
 use crate::port::{AccessKey, NodeRecord};
 
@@ -69,4 +70,42 @@ pub async fn a_node_name_is_unique(meta: Fixture) {
     assert_eq!(meta.list_nodes().await.unwrap(), [a.clone(), b]);
     meta.put_node(NodeRecord { name: "z".into(), ..a }).await.unwrap();
     meta.put_node(node("a")).await.unwrap();
+}
+
+fn status(state: NodeState, failures: u32) -> NodeStatus {
+    let maintenance_until = (failures % 2 == 1).then_some(Timestamp(u64::MAX));
+    NodeStatus { state, since: NOW, last_heartbeat: NOW.plus_ms(7), drain_requested: failures > 2, maintenance_until, failures }
+}
+
+/// The first is set where none is, each other in place of the one that was seen.
+pub async fn a_node_status_is_compared_and_set(meta: Fixture) {
+    let node = NodeId([7; 16]);
+    let (online, offline) = (status(NodeState::Online, 0), status(NodeState::Offline, 1));
+    refused(meta.set_node_status(node, Some(online), offline).await, ErrorKind::Conflict);
+    assert_eq!(meta.node_statuses().await.unwrap(), []);
+    meta.set_node_status(node, None, online).await.unwrap();
+    refused(meta.set_node_status(node, None, offline).await, ErrorKind::Conflict);
+    for seen in [offline, NodeStatus { failures: 1, ..online }, NodeStatus { drain_requested: true, ..online }] {
+        refused(meta.set_node_status(node, Some(seen), offline).await, ErrorKind::Conflict);
+    }
+    assert_eq!(meta.node_statuses().await.unwrap(), [(node, online)]);
+    meta.set_node_status(node, Some(online), offline).await.unwrap();
+    refused(meta.set_node_status(node, Some(online), offline).await, ErrorKind::Conflict);
+    meta.set_node_status(node, Some(offline), offline).await.unwrap();
+    assert_eq!(meta.node_statuses().await.unwrap(), [(node, offline)]);
+}
+
+/// In every state and with every field, whether the node has a record or not.
+pub async fn node_statuses_are_listed_by_id(meta: Fixture) {
+    use NodeState::{Draining, Offline, Online, Recovering, Removed};
+    meta.put_node(node("unwatched")).await.unwrap();
+    assert_eq!(meta.node_statuses().await.unwrap(), []);
+    let states = [(9, Online), (1, Removed), (0xff, Draining), (0, Recovering), (4, Offline)];
+    let mut all: Vec<_> = states.into_iter().zip(0..).map(|((n, state), i)| (NodeId([n; 16]), status(state, i))).collect();
+    for (id, status) in &all {
+        meta.set_node_status(*id, None, *status).await.unwrap();
+    }
+    all.sort_by_key(|(id, _)| *id);
+    assert_eq!(meta.node_statuses().await.unwrap(), all);
+    assert_eq!(meta.list_nodes().await.unwrap().len(), 1);
 }

@@ -1,7 +1,7 @@
 //! Leases, epochs and the fence.
 
 use super::*;
-use crate::port::{Lease, ScanStart};
+use crate::port::{CompleteUpload, CopyObject, Lease, PartChoice, ScanStart};
 
 /// Every lease has a higher epoch than all before it, also than those that ended.
 pub async fn epochs_only_grow(meta: Fixture) {
@@ -111,6 +111,43 @@ pub async fn all_leases_are_dropped(meta: Fixture) {
     meta.drop_all_leases().await.unwrap();
     refused(meta.renew_lease(lease.epoch, TTL_MS).await, ErrorKind::Conflict);
     assert!(meta.fence().await.unwrap() > lease.epoch);
+}
+
+/// Times that callers show, in the far past or future, make neither a lease nor a grace shorter or longer.
+pub async fn the_clock_of_the_store_decides(meta: Fixture) {
+    for (name, modified) in [("past", Timestamp(0)), ("future", Timestamp(1 << 60))] {
+        let bucket = make_bucket(&meta, name).await;
+        let shown = |at| NewVersion { modified, ..version(bucket, at) };
+        let late = commit_of(&meta, shown("a"), &[record(1, 0)]).await;
+        meta.advance(TTL_MS + 1);
+        refused(meta.commit_object(late).await, ErrorKind::Conflict);
+
+        for content in [1, 2] {
+            meta.commit_object(commit_of(&meta, shown("a"), &[record(content, 0)]).await).await.unwrap();
+        }
+        let source = put_inline(&meta, bucket, "b").await.head;
+        let copy = CopyObject { source_bucket: bucket, source_key: source.key, source_version: source.version, object: shown("a") };
+        assert_eq!(meta.copy_object(copy).await.unwrap().head.modified, modified);
+        let upload = begin_upload(&meta, bucket, "a").await;
+        for (number, content) in [(2, 3), (1, 4), (1, 5)] {
+            let mut commit = part_of(&meta, upload.id, number, &[record(content, 0)]).await;
+            commit.part.modified = modified;
+            meta.commit_part(commit).await.unwrap();
+        }
+        let one = meta.list_parts(upload.id, 0, 1).await.unwrap().swap_remove(0);
+        let parts = vec![PartChoice { number: 1, version: one.version }];
+        meta.complete_upload(CompleteUpload { upload: upload.id, parts, object: shown("a") }).await.unwrap();
+
+        assert_live(&meta, &[&record(5, 0)]).await;
+        meta.advance(99);
+        assert_eq!(meta.claim_dead_chunks(100, None, 10).await.unwrap().chunks, []);
+        meta.advance(1);
+        let dead = meta.claim_dead_chunks(100, None, 10).await.unwrap();
+        assert_eq!(dead.chunks.len(), 4);
+        for chunk in dead.chunks {
+            assert!(meta.finish_dead_chunk(chunk.id, dead.fence).await.unwrap());
+        }
+    }
 }
 
 /// One lease, one commit.

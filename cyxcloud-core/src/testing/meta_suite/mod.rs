@@ -15,12 +15,16 @@ use crate::{ErrorKind, Result, Timestamp};
 
 pub mod buckets;
 pub mod chunks;
+pub mod copies;
+pub mod jobs;
 pub mod keys;
 pub mod leases;
 pub mod listing;
 pub mod multipart;
 pub mod objects;
 pub mod references;
+pub mod trash;
+pub mod usage;
 
 /// Makes every case of the suite a `#[test]`.
 ///
@@ -36,7 +40,8 @@ macro_rules! meta_conformance {
             leases:
                 epochs_only_grow, a_lease_lives_until_it_expires, a_lease_is_renewed, a_lease_may_live_forever, an_ended_lease_is_gone,
                 the_fence_is_the_lowest_live_epoch_or_the_next, a_fence_drops_what_is_expired, all_leases_are_dropped,
-                a_commit_ends_its_lease, a_refused_commit_leaves_the_lease, a_dead_lease_changes_nothing;
+                the_clock_of_the_store_decides, a_commit_ends_its_lease, a_refused_commit_leaves_the_lease,
+                a_dead_lease_changes_nothing;
             objects:
                 an_object_reads_back, an_object_of_no_bytes_reads_back, an_unknown_object_is_not_found, an_overwrite_replaces,
                 buckets_do_not_mix, every_precondition_on_commit, every_precondition_on_delete, every_precondition_on_copy,
@@ -61,7 +66,25 @@ macro_rules! meta_conformance {
                 claims_are_limited_and_paged, a_dead_chunk_is_not_referenced_without_its_record;
             keys:
                 an_access_key_is_found_and_replaced, access_keys_are_listed_by_id, nodes_are_listed_by_name_and_replaced,
-                a_node_name_is_unique;
+                a_node_name_is_unique, a_node_status_is_compared_and_set, node_statuses_are_listed_by_id;
+            usage:
+                usage_needs_its_bucket, usage_follows_objects, usage_follows_copies, usage_follows_parts, usage_follows_the_trash,
+                a_refused_call_leaves_usage, writers_at_once_are_counted_exactly;
+            trash:
+                a_trashed_object_keeps_its_chunks, a_version_is_in_the_trash_once, only_deleted_objects_are_in_the_trash,
+                trash_is_listed_by_key_and_version, trash_is_listed_by_prefix, a_restored_object_reads_back, any_version_is_restored,
+                only_what_is_in_the_trash_is_restored, every_precondition_on_restore, a_restore_over_an_object_releases_it,
+                trash_is_purged_after_its_window, a_purge_is_limited, deleting_a_bucket_empties_its_trash,
+                restore_and_purge_have_one_winner;
+            copies:
+                copies_are_replaced, a_replacement_leaves_references, a_replacement_leaves_the_lease, a_replacement_needs_a_live_lease,
+                a_replacement_needs_the_expected_copies, a_replacement_needs_a_referenced_chunk, a_replacement_names_every_shard,
+                one_of_many_replacements_wins;
+            jobs:
+                a_job_is_opened_once, jobs_are_claimed_by_priority_and_chunk, a_claim_of_jobs_needs_a_live_lease,
+                a_job_is_completed_by_its_holder, a_dead_holder_loses_its_jobs, a_late_finish_counts_until_the_job_is_taken,
+                a_failing_job_backs_off_and_ends, a_completed_job_has_no_failure, a_failed_job_is_opened_again,
+                a_completed_job_is_opened_again, old_jobs_are_pruned, jobs_are_listed_by_chunk, claims_at_once_share_nothing;
         }
     };
     (@cases $run:path; $($module:ident: $($case:ident),+;)+) => {
@@ -235,12 +258,16 @@ mod tests {
         let files = [
             include_str!("buckets.rs"),
             include_str!("chunks.rs"),
+            include_str!("copies.rs"),
+            include_str!("jobs.rs"),
             include_str!("keys.rs"),
             include_str!("leases.rs"),
             include_str!("listing.rs"),
             include_str!("multipart.rs"),
             include_str!("objects.rs"),
             include_str!("references.rs"),
+            include_str!("trash.rs"),
+            include_str!("usage.rs"),
         ];
         for rest in files.iter().flat_map(|text| text.split("pub async fn ").skip(1)) {
             let name = rest.split('(').next().unwrap();

@@ -61,7 +61,7 @@ pub async fn buckets_do_not_mix(meta: Fixture) {
 }
 
 /// Each condition with what it says where nothing is, where it holds and where it does not (None: the write is carried out).
-fn conditions(there: &ObjectHeadOf) -> Vec<(Precondition, Option<ErrorKind>, Option<ErrorKind>)> {
+pub(super) fn conditions(there: &ObjectHeadOf) -> Vec<(Precondition, Option<ErrorKind>, Option<ErrorKind>)> {
     use ErrorKind::{NotFound, Precondition as Fails};
     let (tag, other) = (there.0.clone(), "another".to_owned());
     vec![
@@ -80,9 +80,9 @@ fn conditions(there: &ObjectHeadOf) -> Vec<(Precondition, Option<ErrorKind>, Opt
 }
 
 /// Entity tag and version.
-type ObjectHeadOf = (String, VersionId);
+pub(super) type ObjectHeadOf = (String, VersionId);
 
-fn assert_outcome<T: std::fmt::Debug>(result: Result<T>, expected: Option<ErrorKind>, condition: &Precondition) {
+pub(super) fn assert_outcome<T: std::fmt::Debug>(result: Result<T>, expected: Option<ErrorKind>, condition: &Precondition) {
     assert_eq!(result.err().map(|e| e.kind()), expected, "{condition:?}");
 }
 

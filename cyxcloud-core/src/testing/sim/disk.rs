@@ -184,7 +184,6 @@ impl Damage {
     pub(super) fn clear(&mut self) {
         self.lost.clear();
     }
-
 }
 
 /// [`Store`] over the disk of a node.
@@ -226,7 +225,11 @@ impl SimStore {
         let (frame, damaged) = self.as_written(key, frame);
         self.world.disk(self.node).sync(key, epoch, frame);
         let mut damage = self.world.damage();
-        if damaged { damage.destroy(self.node, key) } else { damage.mended(self.node, key) }
+        if damaged {
+            damage.destroy(self.node, key)
+        } else {
+            damage.mended(self.node, key)
+        }
         drop(damage);
         self.event(key, DiskEvent::Synced);
     }

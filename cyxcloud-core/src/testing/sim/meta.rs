@@ -166,6 +166,9 @@ macro_rules! forward {
 
 #[async_trait]
 impl Meta for SimMeta {
+    async fn now(&self) -> Result<crate::Timestamp> {
+        forward!(self, now())
+    }
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
         forward!(self, create_bucket(bucket))
     }
@@ -220,9 +223,11 @@ impl Meta for SimMeta {
     async fn restore_object(&self, bucket: BucketId, key: &ObjectKey, version: VersionId, precondition: Precondition) -> Result<Object> {
         let key = key.clone();
         let asked = Transaction::Restore { bucket, key: key.clone(), version, precondition: precondition.clone() };
-        self.change("restore_object", asked, move |world| async move {
-            world.meta.restore_object(bucket, &key, version, precondition).await
-        })
+        self.change(
+            "restore_object",
+            asked,
+            move |world| async move { world.meta.restore_object(bucket, &key, version, precondition).await },
+        )
         .await
     }
     async fn purge_trash(&self, window_ms: u64, limit: usize) -> Result<u64> {

@@ -250,7 +250,11 @@ impl Client {
             0..2 if inline => vec![Block { seed: own(0), len: dice.below(65) as u16 }],
             0..5 => (0..=dice.below(2)).map(|_| Block { seed: dice.below(5) as u32, len: full }).collect(),
             5..9 => vec![Block { seed: own(0), len: dice.within(1..=u64::from(full)) as u16 }],
-            _ => vec![Block { seed: own(0), len: full }, Block { seed: own(1), len: full }, Block { seed: own(2), len: dice.below(900) as u16 }],
+            _ => vec![
+                Block { seed: own(0), len: full },
+                Block { seed: own(1), len: full },
+                Block { seed: own(2), len: dice.below(900) as u16 },
+            ],
         };
         Value { write, blocks }
     }

@@ -24,7 +24,12 @@ pub(super) enum Read {
 }
 
 /// Reads an object, or a part of it where `range` makes one from its size.
-pub(super) async fn read_key(world: &Arc<World>, engine: &Arc<Engine>, key: Key, range: Option<&(dyn Fn(u64) -> Range<u64> + Sync)>) -> Read {
+pub(super) async fn read_key(
+    world: &Arc<World>,
+    engine: &Arc<Engine>,
+    key: Key,
+    range: Option<&(dyn Fn(u64) -> Range<u64> + Sync)>,
+) -> Read {
     match head(world, engine, key).await {
         Ok(None) => Read::Absent,
         Err(error) => Read::Error(error),

@@ -196,5 +196,4 @@ impl Client {
         };
         stream::iter(items).then(paced).boxed()
     }
-
 }

@@ -7,14 +7,14 @@ use rusqlite::{Connection, Row, params};
 
 use super::fail::Outcome;
 use super::query::{all, execute, first, int, time};
-use super::{multipart, sql};
+use super::{multipart, sql, trash, usage};
 
 pub(super) fn create(c: &Connection, bucket: &Bucket) -> Outcome<()> {
     let row = params![bucket.id.0, bucket.name.as_str(), bucket.owner.0, int(bucket.created.0)];
     if execute(c, sql::INSERT_BUCKET, row)? == 0 {
         return Err(Error::already_exists(format!("bucket {} exists", bucket.name)).into());
     }
-    Ok(())
+    usage::begin(c, bucket.id)
 }
 
 fn bucket(row: &Row<'_>) -> Outcome<Bucket> {
@@ -42,6 +42,8 @@ pub(super) fn delete(c: &Connection, id: BucketId, now: Timestamp) -> Outcome<()
     for upload in all(c, sql::BUCKET_UPLOADS, [id.0], |row| Ok(UploadId(row.get(0)?)))? {
         multipart::abort(c, upload, now)?;
     }
+    trash::empty(c, id, now)?;
+    usage::end(c, id)?;
     execute(c, sql::DELETE_BUCKET, [id.0])?;
     Ok(())
 }

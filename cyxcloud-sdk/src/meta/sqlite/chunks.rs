@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef};
 use cyxcloud_core::id::ChunkId;
-use cyxcloud_core::port::DeadChunks;
+use cyxcloud_core::port::{DeadChunks, ReplaceCopies};
 use cyxcloud_core::{Error, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::fail::Outcome;
-use super::query::{all, execute, first, int, limit};
+use super::query::{ago, all, execute, first, int, limit};
 use super::{leases, sql};
 
 fn record(row: &Row<'_>) -> Outcome<ChunkRecord> {
@@ -78,7 +78,7 @@ pub(super) fn get(c: &Connection, ids: &[ChunkId]) -> Outcome<Vec<Option<ChunkRe
 }
 
 /// A bound below every id, or the last id of the page before.
-fn lower(after: Option<ChunkId>) -> Vec<u8> {
+pub(super) fn lower(after: Option<ChunkId>) -> Vec<u8> {
     after.map_or_else(Vec::new, |id| id.0.to_vec())
 }
 
@@ -88,9 +88,7 @@ pub(super) fn scan(c: &Connection, after: Option<ChunkId>, max: usize) -> Outcom
 
 pub(super) fn claim_dead(c: &Connection, now: Timestamp, grace_ms: u64, after: Option<ChunkId>, max: usize) -> Outcome<DeadChunks> {
     let fence = leases::fence(c, now)?;
-    // Nothing died before time began, so that a grace longer than that finds nothing.
-    let died_by = now.0.checked_sub(grace_ms).map_or(-1, int);
-    let chunks = all(c, sql::DEAD_CHUNKS, params![lower(after), died_by, limit(max)], record)?;
+    let chunks = all(c, sql::DEAD_CHUNKS, params![lower(after), ago(now, grace_ms), limit(max)], record)?;
     for chunk in &chunks {
         execute(c, sql::CLAIM_CHUNK, params![chunk.id.0, int(fence)])?;
     }
@@ -99,4 +97,14 @@ pub(super) fn claim_dead(c: &Connection, now: Timestamp, grace_ms: u64, after: O
 
 pub(super) fn finish_dead(c: &Connection, chunk: ChunkId, fence: u64) -> Outcome<bool> {
     Ok(execute(c, sql::FINISH_CHUNK, params![chunk.0, int(fence)])? > 0)
+}
+
+pub(super) fn replace_copies(c: &Connection, replace: ReplaceCopies, now: Timestamp) -> Outcome<()> {
+    leases::require(c, replace.epoch, now)?;
+    let there = first(c, sql::REFERENCED_CHUNK, [replace.chunk.0], record)?;
+    let there = there.ok_or_else(|| Error::conflict(format!("chunk {} is not referenced", replace.chunk)))?;
+    replace.check(&there)?;
+    let record = ChunkRecord { copies: replace.copies, ..there };
+    execute(c, sql::SET_CHUNK_RECORD, params![record.id.0, record.encode()])?;
+    Ok(())
 }

@@ -1,8 +1,9 @@
-//! Access keys and nodes.
+//! Access keys, nodes and where they stand.
 
 use cyxcloud_core::Error;
+use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::{decode, encode};
-use cyxcloud_core::id::AccountId;
+use cyxcloud_core::id::{AccountId, NodeId};
 use cyxcloud_core::port::{AccessKey, NodeRecord};
 use rusqlite::{Connection, Row, params};
 
@@ -11,6 +12,7 @@ use super::query::{all, execute, first, int, time};
 use super::sql;
 
 const NODE_VERSION: u8 = 1;
+const STATUS_VERSION: u8 = 1;
 
 pub(super) fn put_access_key(c: &Connection, key: &AccessKey) -> Outcome<()> {
     execute(c, sql::PUT_ACCESS_KEY, params![key.id, key.account.0, key.name, key.sealed_secret, int(key.created.0)])?;
@@ -45,4 +47,20 @@ pub(super) fn put_node(c: &Connection, node: &NodeRecord) -> Outcome<()> {
 
 pub(super) fn list_nodes(c: &Connection) -> Outcome<Vec<NodeRecord>> {
     all(c, sql::ALL_NODES, [], |row| Ok(decode("node", NODE_VERSION, &row.get::<_, Vec<u8>>(0)?)?))
+}
+
+fn read_status(row: &Row<'_>, at: usize) -> Outcome<NodeStatus> {
+    Ok(decode("node status", STATUS_VERSION, &row.get::<_, Vec<u8>>(at)?)?)
+}
+
+pub(super) fn node_statuses(c: &Connection) -> Outcome<Vec<(NodeId, NodeStatus)>> {
+    all(c, sql::ALL_NODE_STATUSES, [], |row| Ok((NodeId(row.get(0)?), read_status(row, 1)?)))
+}
+
+pub(super) fn set_node_status(c: &Connection, node: NodeId, expected: Option<NodeStatus>, status: NodeStatus) -> Outcome<()> {
+    if first(c, sql::NODE_STATUS, [node.0], |row| read_status(row, 0))? != expected {
+        return Err(Error::conflict(format!("{node:?} changed its status meanwhile")).into());
+    }
+    execute(c, sql::PUT_NODE_STATUS, params![node.0, encode(STATUS_VERSION, &status)])?;
+    Ok(())
 }

@@ -5,13 +5,16 @@
 //! `sql`, the tables in `schema`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use cyxcloud_core::control::job::{Backoff, Job};
+use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::ChunkRecord;
-use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, ObjectKey, UploadId};
+use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
-    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Lease, Meta, NodeRecord, Object, ObjectHead, Part,
-    Precondition, ScanStart, Upload,
+    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta, NodeRecord,
+    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use rusqlite::Connection;
@@ -19,6 +22,7 @@ use rusqlite::Connection;
 mod buckets;
 mod chunks;
 mod fail;
+mod jobs;
 mod keys;
 mod leases;
 mod multipart;
@@ -27,6 +31,8 @@ mod query;
 mod readers;
 mod schema;
 mod sql;
+mod trash;
+mod usage;
 mod writer;
 
 use fail::Outcome;
@@ -37,23 +43,23 @@ use writer::Writer;
 /// The metadata store in one SQLite file (with a `-wal` and a `-shm` beside it while it is open).
 ///
 /// Dropping it waits until every write that was handed over is carried out.
-#[derive(Debug)]
 pub struct SqliteMeta {
+    clock: Arc<dyn Environment>,
     readers: Readers,
     writer: Writer,
 }
 
 impl SqliteMeta {
-    /// Opens the file at `path`, makes it when there is none and brings its tables up to date.
+    /// Opens the file at `path`, makes it when there is none and brings its tables up to date. It goes by the clock of `clock`.
     ///
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Invalid`] when the file belongs to another program or to a newer one than this,
     /// [`cyxcloud_core::ErrorKind::Unavailable`] when it cannot be opened, [`cyxcloud_core::ErrorKind::Corrupt`] when it is damaged.
-    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
+    pub async fn open(path: impl AsRef<Path>, clock: Arc<dyn Environment>) -> Result<Self> {
         let path: PathBuf = path.as_ref().to_owned();
         let open = move || -> Result<Self> {
             let connection = schema::open_writer(&path).map_err(fail::Fail::into_error)?;
-            Ok(Self { readers: Readers::new(path), writer: Writer::start(connection)? })
+            Ok(Self { clock, readers: Readers::new(path), writer: Writer::start(connection)? })
         };
         let opened = tokio::task::spawn_blocking(open).await;
         opened.map_err(|e| Error::internal("opening the metadata file was cut short").with_source(e))?
@@ -71,10 +77,26 @@ impl SqliteMeta {
     async fn write<T: Send + 'static>(&self, op: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static) -> Result<T> {
         self.writer.run(op).await
     }
+
+    /// As [`SqliteMeta::write`], with the time at which `op` is carried out.
+    async fn write_now<T: Send + 'static>(&self, op: impl FnOnce(&Connection, Timestamp) -> Outcome<T> + Send + 'static) -> Result<T> {
+        let clock = self.clock.clone();
+        self.writer.run(move |c| op(c, clock.now())).await
+    }
+}
+
+impl std::fmt::Debug for SqliteMeta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteMeta").field("readers", &self.readers).field("writer", &self.writer).finish_non_exhaustive()
+    }
 }
 
 #[async_trait]
 impl Meta for SqliteMeta {
+    async fn now(&self) -> Result<Timestamp> {
+        Ok(self.clock.now())
+    }
+
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
         self.write(move |c| buckets::create(c, &bucket)).await
     }
@@ -88,24 +110,28 @@ impl Meta for SqliteMeta {
         self.read(move |c| buckets::by_owner(c, owner)).await
     }
 
-    async fn delete_bucket(&self, bucket: BucketId, now: Timestamp) -> Result<()> {
-        self.write(move |c| buckets::delete(c, bucket, now)).await
+    async fn delete_bucket(&self, bucket: BucketId) -> Result<()> {
+        self.write_now(move |c, now| buckets::delete(c, bucket, now)).await
     }
 
-    async fn begin_lease(&self, now: Timestamp, ttl_ms: u64) -> Result<Lease> {
-        self.write(move |c| leases::begin(c, now, ttl_ms)).await
+    async fn usage(&self, bucket: BucketId) -> Result<Usage> {
+        self.read(move |c| usage::get(c, bucket)).await
     }
 
-    async fn renew_lease(&self, epoch: u64, now: Timestamp, ttl_ms: u64) -> Result<Lease> {
-        self.write(move |c| leases::renew(c, epoch, now, ttl_ms)).await
+    async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease> {
+        self.write_now(move |c, now| leases::begin(c, now, ttl_ms)).await
+    }
+
+    async fn renew_lease(&self, epoch: u64, ttl_ms: u64) -> Result<Lease> {
+        self.write_now(move |c, now| leases::renew(c, epoch, now, ttl_ms)).await
     }
 
     async fn end_lease(&self, epoch: u64) -> Result<()> {
         self.write(move |c| leases::end(c, epoch)).await
     }
 
-    async fn fence(&self, now: Timestamp) -> Result<u64> {
-        self.write(move |c| leases::fence(c, now)).await
+    async fn fence(&self) -> Result<u64> {
+        self.write_now(leases::fence).await
     }
 
     async fn drop_all_leases(&self) -> Result<()> {
@@ -113,7 +139,7 @@ impl Meta for SqliteMeta {
     }
 
     async fn commit_object(&self, commit: CommitObject) -> Result<Object> {
-        self.write(move |c| objects::commit(c, commit)).await
+        self.write_now(move |c, now| objects::commit(c, commit, now)).await
     }
 
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object> {
@@ -121,9 +147,23 @@ impl Meta for SqliteMeta {
         self.read(move |c| objects::get(c, bucket, key)).await
     }
 
-    async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, now: Timestamp) -> Result<bool> {
+    async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, fate: Fate) -> Result<bool> {
         let key = key.clone();
-        self.write(move |c| objects::delete(c, bucket, &key, &precondition, now)).await
+        self.write_now(move |c, now| objects::delete(c, bucket, &key, &precondition, fate, now)).await
+    }
+
+    async fn list_trash(&self, bucket: BucketId, prefix: &str, after: Option<(String, VersionId)>, limit: usize) -> Result<Vec<Trashed>> {
+        let prefix = prefix.to_owned();
+        self.read(move |c| trash::list(c, bucket, &prefix, after, limit)).await
+    }
+
+    async fn restore_object(&self, bucket: BucketId, key: &ObjectKey, version: VersionId, precondition: Precondition) -> Result<Object> {
+        let key = key.clone();
+        self.write_now(move |c, now| trash::restore(c, bucket, &key, version, &precondition, now)).await
+    }
+
+    async fn purge_trash(&self, window_ms: u64, limit: usize) -> Result<u64> {
+        self.write_now(move |c, now| trash::purge(c, window_ms, limit, now)).await
     }
 
     async fn scan_objects(&self, bucket: BucketId, prefix: &str, start: ScanStart, limit: usize) -> Result<Vec<ObjectHead>> {
@@ -132,7 +172,7 @@ impl Meta for SqliteMeta {
     }
 
     async fn copy_object(&self, copy: CopyObject) -> Result<Object> {
-        self.write(move |c| objects::copy(c, copy)).await
+        self.write_now(move |c, now| objects::copy(c, copy, now)).await
     }
 
     async fn create_upload(&self, upload: Upload) -> Result<()> {
@@ -149,7 +189,7 @@ impl Meta for SqliteMeta {
     }
 
     async fn commit_part(&self, commit: CommitPart) -> Result<()> {
-        self.write(move |c| multipart::commit_part(c, commit)).await
+        self.write_now(move |c, now| multipart::commit_part(c, commit, now)).await
     }
 
     async fn list_parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
@@ -157,11 +197,11 @@ impl Meta for SqliteMeta {
     }
 
     async fn complete_upload(&self, complete: CompleteUpload) -> Result<Object> {
-        self.write(move |c| multipart::complete(c, complete)).await
+        self.write_now(move |c, now| multipart::complete(c, complete, now)).await
     }
 
-    async fn abort_upload(&self, upload: UploadId, now: Timestamp) -> Result<()> {
-        self.write(move |c| multipart::abort(c, upload, now)).await
+    async fn abort_upload(&self, upload: UploadId) -> Result<()> {
+        self.write_now(move |c, now| multipart::abort(c, upload, now)).await
     }
 
     async fn chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<ChunkRecord>>> {
@@ -173,12 +213,36 @@ impl Meta for SqliteMeta {
         self.read(move |c| chunks::scan(c, after, limit)).await
     }
 
-    async fn claim_dead_chunks(&self, now: Timestamp, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks> {
-        self.write(move |c| chunks::claim_dead(c, now, grace_ms, after, limit)).await
+    async fn claim_dead_chunks(&self, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks> {
+        self.write_now(move |c, now| chunks::claim_dead(c, now, grace_ms, after, limit)).await
     }
 
     async fn finish_dead_chunk(&self, chunk: ChunkId, fence: u64) -> Result<bool> {
         self.write(move |c| chunks::finish_dead(c, chunk, fence)).await
+    }
+
+    async fn replace_copies(&self, replace: ReplaceCopies) -> Result<()> {
+        self.write_now(move |c, now| chunks::replace_copies(c, replace, now)).await
+    }
+
+    async fn enqueue_jobs(&self, found: Vec<(ChunkId, u32)>, backoff: Backoff) -> Result<u64> {
+        self.write_now(move |c, now| jobs::enqueue(c, found, backoff, now)).await
+    }
+
+    async fn claim_jobs(&self, epoch: u64, limit: usize) -> Result<Vec<Job>> {
+        self.write_now(move |c, now| jobs::claim(c, epoch, limit, now)).await
+    }
+
+    async fn finish_job(&self, epoch: u64, chunk: ChunkId, failure: Option<String>, backoff: Backoff) -> Result<bool> {
+        self.write_now(move |c, now| jobs::finish(c, epoch, chunk, failure, backoff, now)).await
+    }
+
+    async fn list_jobs(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<Job>> {
+        self.read(move |c| jobs::list(c, after, limit)).await
+    }
+
+    async fn prune_jobs(&self, age_ms: u64) -> Result<u64> {
+        self.write_now(move |c, now| jobs::prune(c, age_ms, now)).await
     }
 
     async fn put_access_key(&self, key: AccessKey) -> Result<()> {
@@ -200,5 +264,12 @@ impl Meta for SqliteMeta {
 
     async fn list_nodes(&self) -> Result<Vec<NodeRecord>> {
         self.read(keys::list_nodes).await
+    }
+    async fn node_statuses(&self) -> Result<Vec<(NodeId, NodeStatus)>> {
+        self.read(keys::node_statuses).await
+    }
+
+    async fn set_node_status(&self, node: NodeId, expected: Option<NodeStatus>, status: NodeStatus) -> Result<()> {
+        self.write(move |c| keys::set_node_status(c, node, expected, status)).await
     }
 }

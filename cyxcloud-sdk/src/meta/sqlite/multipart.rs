@@ -11,6 +11,7 @@ use rusqlite::{Connection, Row, params};
 use super::fail::Outcome;
 use super::objects::{check, encode_metadata, place, read_key, read_metadata};
 use super::query::{all, execute, first, int, limit, prefix_end, time, uint};
+use super::usage::{self, Change, growth};
 use super::{buckets, chunks, leases, sql};
 
 const SYSTEM_VERSION: u8 = 1;
@@ -71,8 +72,8 @@ fn part(row: &Row<'_>) -> Outcome<Part> {
     })
 }
 
-pub(super) fn commit_part(c: &Connection, commit: CommitPart) -> Outcome<()> {
-    let CommitPart { epoch, now, upload, part, chunks } = commit;
+pub(super) fn commit_part(c: &Connection, commit: CommitPart, now: Timestamp) -> Outcome<()> {
+    let CommitPart { epoch, upload, part, chunks } = commit;
     if !(1..=10_000).contains(&part.number) {
         return Err(Error::invalid(format!("part number {} is not 1 to 10000", part.number)).into());
     }
@@ -80,8 +81,8 @@ pub(super) fn commit_part(c: &Connection, commit: CommitPart) -> Outcome<()> {
         return Err(Error::invalid("the part has not the size of its chunks").into());
     }
     leases::require(c, epoch, now)?;
-    get(c, upload)?;
-    let old = first(c, sql::PART_CHUNKS, params![upload.0, part.number], |row| read_chunks(row, 0))?;
+    let bucket = get(c, upload)?.bucket;
+    let old = first(c, sql::PART_CHUNKS, params![upload.0, part.number], |row| read_chunks(row, 0))?.unwrap_or_default();
     chunks::count(c, &part.chunks, &chunks)?;
     leases::end(c, epoch)?;
     let row = params![
@@ -95,7 +96,9 @@ pub(super) fn commit_part(c: &Connection, commit: CommitPart) -> Outcome<()> {
         encode_chunks(&part.chunks),
     ];
     execute(c, sql::PUT_PART, row)?;
-    chunks::release(c, &old.unwrap_or_default(), now)
+    let part_bytes = growth(part.size_bytes, old.iter().map(|c| u64::from(c.size_bytes)).sum());
+    usage::change(c, bucket, &Change { part_bytes, ..Change::default() })?;
+    chunks::release(c, &old, now)
 }
 
 pub(super) fn list_parts(c: &Connection, id: UploadId, after: u32, max: usize) -> Outcome<Vec<Part>> {
@@ -104,19 +107,22 @@ pub(super) fn list_parts(c: &Connection, id: UploadId, after: u32, max: usize) -
 }
 
 /// Removes the upload with its parts; what is to become of their chunks is the caller's.
-fn take(c: &Connection, id: UploadId) -> Outcome<Vec<Part>> {
-    let parts = all(c, sql::SCAN_PARTS, params![id.0, 0, i64::MAX], part)?;
-    execute(c, sql::DELETE_PARTS, [id.0])?;
-    execute(c, sql::DELETE_UPLOAD, [id.0])?;
+fn take(c: &Connection, upload: &Upload) -> Outcome<Vec<Part>> {
+    let id = upload.id.0;
+    let parts = all(c, sql::SCAN_PARTS, params![id, 0, i64::MAX], part)?;
+    execute(c, sql::DELETE_PARTS, [id])?;
+    execute(c, sql::DELETE_UPLOAD, [id])?;
+    let part_bytes = growth(0, parts.iter().map(|part| part.size_bytes).sum());
+    usage::change(c, upload.bucket, &Change { part_bytes, ..Change::default() })?;
     Ok(parts)
 }
 
 pub(super) fn abort(c: &Connection, id: UploadId, now: Timestamp) -> Outcome<()> {
-    get(c, id)?;
-    take(c, id)?.iter().try_for_each(|part| chunks::release(c, &part.chunks, now))
+    let upload = get(c, id)?;
+    take(c, &upload)?.iter().try_for_each(|part| chunks::release(c, &part.chunks, now))
 }
 
-pub(super) fn complete(c: &Connection, complete: CompleteUpload) -> Outcome<Object> {
+pub(super) fn complete(c: &Connection, complete: CompleteUpload, now: Timestamp) -> Outcome<Object> {
     let CompleteUpload { upload, parts: choices, object } = complete;
     if choices.is_empty() || !choices.is_sorted_by(|a, b| a.number < b.number) {
         return Err(Error::invalid("an upload is completed with at least one part, in ascending order").into());
@@ -126,8 +132,7 @@ pub(super) fn complete(c: &Connection, complete: CompleteUpload) -> Outcome<Obje
         return Err(Error::invalid("the upload was begun for another object").into());
     }
     let there = check(c, &object.precondition, object.bucket, &object.key)?;
-    let now = object.modified;
-    let mut parts: BTreeMap<u32, Part> = take(c, upload)?.into_iter().map(|part| (part.number, part)).collect();
+    let mut parts: BTreeMap<u32, Part> = take(c, &begun)?.into_iter().map(|part| (part.number, part)).collect();
     let mut content = Vec::new();
     for choice in choices {
         match parts.remove(&choice.number) {

@@ -2,13 +2,14 @@
 
 use cyxcloud_core::data::manifest::{Manifest, decode, encode};
 use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
-use cyxcloud_core::port::{CommitObject, CopyObject, Metadata, NewVersion, Object, ObjectHead, Precondition, ScanStart};
+use cyxcloud_core::port::{CommitObject, CopyObject, Fate, Metadata, NewVersion, Object, ObjectHead, Precondition, ScanStart};
 use cyxcloud_core::{Error, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::fail::Outcome;
 use super::query::{all, execute, first, int, limit, prefix_end, time, uint};
-use super::{buckets, chunks, leases, sql};
+use super::usage::{self, Change, growth};
+use super::{buckets, chunks, leases, sql, trash};
 
 const METADATA_VERSION: u8 = 1;
 
@@ -25,11 +26,12 @@ pub(super) fn read_key(row: &Row<'_>, at: usize) -> Outcome<ObjectKey> {
     Ok(ObjectKey::new(text).map_err(|e| Error::corrupt("stored key is invalid").with_source(e))?)
 }
 
-fn read_manifest(row: &Row<'_>, at: usize) -> Outcome<Manifest> {
+pub(super) fn read_manifest(row: &Row<'_>, at: usize) -> Outcome<Manifest> {
     Ok(Manifest::decode(&row.get::<_, Vec<u8>>(at)?)?)
 }
 
-fn head(row: &Row<'_>) -> Outcome<ObjectHead> {
+/// Key, version, size, etag, modified, metadata.
+pub(super) fn read_head(row: &Row<'_>) -> Outcome<ObjectHead> {
     Ok(ObjectHead {
         key: read_key(row, 0)?,
         version: VersionId(row.get(1)?),
@@ -38,6 +40,11 @@ fn head(row: &Row<'_>) -> Outcome<ObjectHead> {
         modified: time(row, 4)?,
         metadata: read_metadata(row, 5)?,
     })
+}
+
+/// The columns of the head, then the manifest.
+pub(super) fn read_object(row: &Row<'_>) -> Outcome<Object> {
+    Ok(Object { head: read_head(row)?, manifest: read_manifest(row, 6)? })
 }
 
 /// What a write replaces.
@@ -55,10 +62,18 @@ pub(super) fn check(c: &Connection, condition: &Precondition, bucket: BucketId, 
     Ok(there)
 }
 
-/// Puts the object in place of `there` and releases the chunks of that; its own are counted already.
+/// As [`put`], of what makes the object.
 pub(super) fn place(c: &Connection, new: NewVersion, manifest: Manifest, there: Option<There>, now: Timestamp) -> Outcome<Object> {
     let NewVersion { bucket, key, version, etag, modified, metadata, precondition: _ } = new;
     let head = ObjectHead { key, version, size_bytes: manifest.size_bytes(), etag, modified, metadata };
+    let object = Object { head, manifest };
+    put(c, bucket, &object, there, now)?;
+    Ok(object)
+}
+
+/// Puts the object in place of `there` and releases the chunks of that; its own are counted already.
+pub(super) fn put(c: &Connection, bucket: BucketId, object: &Object, there: Option<There>, now: Timestamp) -> Outcome<()> {
+    let Object { head, manifest } = object;
     let row = params![
         bucket.0,
         head.key.as_str().as_bytes(),
@@ -70,14 +85,17 @@ pub(super) fn place(c: &Connection, new: NewVersion, manifest: Manifest, there: 
         manifest.encode(),
     ];
     execute(c, sql::PUT_OBJECT, row)?;
-    if let Some(old) = there {
-        chunks::release(c, old.manifest.chunks(), now)?;
+    let old_bytes = there.as_ref().map_or(0, |old| old.manifest.size_bytes());
+    let (objects, object_bytes) = (i64::from(there.is_none()), growth(head.size_bytes, old_bytes));
+    usage::change(c, bucket, &Change { objects, object_bytes, ..Change::default() })?;
+    match there {
+        Some(old) => chunks::release(c, old.manifest.chunks(), now),
+        None => Ok(()),
     }
-    Ok(Object { head, manifest })
 }
 
-pub(super) fn commit(c: &Connection, commit: CommitObject) -> Outcome<Object> {
-    let CommitObject { epoch, now, object, manifest, chunks } = commit;
+pub(super) fn commit(c: &Connection, commit: CommitObject, now: Timestamp) -> Outcome<Object> {
+    let CommitObject { epoch, object, manifest, chunks } = commit;
     leases::require(c, epoch, now)?;
     buckets::require(c, object.bucket)?;
     let there = check(c, &object.precondition, object.bucket, &object.key)?;
@@ -87,15 +105,30 @@ pub(super) fn commit(c: &Connection, commit: CommitObject) -> Outcome<Object> {
 }
 
 pub(super) fn get(c: &Connection, bucket: BucketId, key: ObjectKey) -> Outcome<Object> {
-    let read = |row: &Row<'_>| Ok(Object { head: head(row)?, manifest: read_manifest(row, 6)? });
-    let found = first(c, sql::OBJECT, params![bucket.0, key.as_str().as_bytes()], read)?;
+    let found = first(c, sql::OBJECT, params![bucket.0, key.as_str().as_bytes()], read_object)?;
     found.ok_or_else(|| Error::not_found(format!("no object {key}")).into())
 }
 
-pub(super) fn delete(c: &Connection, bucket: BucketId, key: &ObjectKey, condition: &Precondition, now: Timestamp) -> Outcome<bool> {
+pub(super) fn delete(
+    c: &Connection,
+    bucket: BucketId,
+    key: &ObjectKey,
+    condition: &Precondition,
+    fate: Fate,
+    now: Timestamp,
+) -> Outcome<bool> {
     let Some(there) = check(c, condition, bucket, key)? else { return Ok(false) };
+    let bytes = int(there.manifest.size_bytes());
+    let mut change = Change { objects: -1, object_bytes: -bytes, ..Change::default() };
+    match fate {
+        Fate::Release => chunks::release(c, there.manifest.chunks(), now)?,
+        Fate::Trash => {
+            trash::keep(c, bucket, key, now)?;
+            change.trash_bytes = bytes;
+        }
+    }
     execute(c, sql::DELETE_OBJECT, params![bucket.0, key.as_str().as_bytes()])?;
-    chunks::release(c, there.manifest.chunks(), now)?;
+    usage::change(c, bucket, &change)?;
     Ok(true)
 }
 
@@ -107,10 +140,10 @@ pub(super) fn scan(c: &Connection, bucket: BucketId, prefix: &str, start: &ScanS
         ScanStart::From(text) => text.as_bytes().to_vec(),
     };
     let begin = begin.max(prefix.as_bytes().to_vec());
-    all(c, sql::SCAN_OBJECTS, params![bucket.0, begin, prefix_end(prefix), limit(max)], head)
+    all(c, sql::SCAN_OBJECTS, params![bucket.0, begin, prefix_end(prefix), limit(max)], read_head)
 }
 
-pub(super) fn copy(c: &Connection, copy: CopyObject) -> Outcome<Object> {
+pub(super) fn copy(c: &Connection, copy: CopyObject, now: Timestamp) -> Outcome<Object> {
     let source = get(c, copy.source_bucket, copy.source_key)?;
     if source.head.version != copy.source_version {
         return Err(Error::conflict("the object to copy was replaced").into());
@@ -118,6 +151,5 @@ pub(super) fn copy(c: &Connection, copy: CopyObject) -> Outcome<Object> {
     buckets::require(c, copy.object.bucket)?;
     let there = check(c, &copy.object.precondition, copy.object.bucket, &copy.object.key)?;
     chunks::count(c, source.manifest.chunks(), &[])?;
-    let now = copy.object.modified;
     place(c, copy.object, source.manifest, there, now)
 }

@@ -37,6 +37,11 @@ pub(super) fn limit(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+/// The last time that lies `ms` before `now` or earlier; before all times when there is none.
+pub(super) fn ago(now: Timestamp, ms: u64) -> i64 {
+    now.0.checked_sub(ms).map_or(-1, int)
+}
+
 /// Column `at` as an unsigned number; nothing negative is ever stored.
 pub(super) fn uint(row: &Row<'_>, at: usize) -> Outcome<u64> {
     Ok(u64::try_from(row.get::<_, i64>(at)?).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(at, -1))?)

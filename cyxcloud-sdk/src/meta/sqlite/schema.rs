@@ -20,7 +20,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CACHED_STATEMENTS: usize = 128;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Keys are BLOBs, so that they compare by bytes. `objects` keeps the manifest last: a long one goes to overflow pages, which a scan
 /// does not read. `chunks` keeps rows in order of arrival, because records are too large to be moved about by random ids.
@@ -99,6 +99,57 @@ CREATE TABLE nodes (
     id BLOB NOT NULL PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     record BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// `usage` has a row for each bucket, counted here for those that are there already. Open jobs have an index in the order of their claiming
+/// that holds all a claim looks at; `jobs` keeps row numbers so that a job it passes over is not read.
+const V2: &str = "
+CREATE TABLE usage (
+    bucket BLOB NOT NULL PRIMARY KEY,
+    objects INTEGER NOT NULL CHECK (objects >= 0),
+    object_bytes INTEGER NOT NULL CHECK (object_bytes >= 0),
+    part_bytes INTEGER NOT NULL CHECK (part_bytes >= 0),
+    trash_bytes INTEGER NOT NULL CHECK (trash_bytes >= 0)
+) STRICT, WITHOUT ROWID;
+INSERT INTO usage (bucket, objects, object_bytes, part_bytes, trash_bytes)
+SELECT id,
+    (SELECT count(*) FROM objects WHERE objects.bucket = buckets.id),
+    (SELECT coalesce(sum(objects.size), 0) FROM objects WHERE objects.bucket = buckets.id),
+    (SELECT coalesce(sum(parts.size), 0) FROM uploads JOIN parts ON parts.upload = uploads.id WHERE uploads.bucket = buckets.id),
+    0
+FROM buckets;
+
+CREATE TABLE trash (
+    bucket BLOB NOT NULL,
+    key BLOB NOT NULL,
+    version BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    metadata BLOB NOT NULL,
+    manifest BLOB NOT NULL,
+    PRIMARY KEY (bucket, key, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX trash_by_deletion ON trash (deleted);
+
+CREATE TABLE jobs (
+    chunk BLOB NOT NULL UNIQUE,
+    priority INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'in_progress', 'completed', 'failed')),
+    epoch INTEGER CHECK ((epoch IS NOT NULL) = (state = 'in_progress')),
+    attempts INTEGER NOT NULL,
+    not_before INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    failure TEXT NOT NULL
+) STRICT;
+CREATE INDEX jobs_open ON jobs (priority, chunk, epoch, not_before) WHERE state IN ('pending', 'in_progress');
+CREATE INDEX jobs_ended ON jobs (updated) WHERE state IN ('completed', 'failed');
+
+CREATE TABLE node_statuses (
+    node BLOB NOT NULL PRIMARY KEY,
+    status BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
 

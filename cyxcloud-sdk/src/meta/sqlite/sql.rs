@@ -17,6 +17,12 @@ statements! {
     BUCKET_UPLOADS = "SELECT id FROM uploads WHERE bucket = ?1";
     DELETE_BUCKET = "DELETE FROM buckets WHERE id = ?1";
 
+    INSERT_USAGE = "INSERT INTO usage (bucket, objects, object_bytes, part_bytes, trash_bytes) VALUES (?1, 0, 0, 0, 0)";
+    CHANGE_USAGE = "UPDATE usage SET objects = objects + ?2, object_bytes = object_bytes + ?3, part_bytes = part_bytes + ?4,
+            trash_bytes = trash_bytes + ?5 WHERE bucket = ?1";
+    USAGE = "SELECT objects, object_bytes, part_bytes, trash_bytes FROM usage WHERE bucket = ?1";
+    DELETE_USAGE = "DELETE FROM usage WHERE bucket = ?1";
+
     NEXT_EPOCH = "UPDATE cluster SET last_epoch = last_epoch + 1 WHERE only = 1 RETURNING last_epoch";
     INSERT_LEASE = "INSERT INTO leases (epoch, expires) VALUES (?1, ?2)";
     LEASE_LIVES = "SELECT 1 FROM leases WHERE epoch = ?1 AND expires >= ?2";
@@ -36,16 +42,42 @@ statements! {
     SCAN_OBJECTS = "SELECT key, version, size, etag, modified, metadata FROM objects
         WHERE bucket = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4";
 
+    TRASH_OBJECT = "INSERT INTO trash (bucket, key, version, size, etag, modified, deleted, metadata, manifest)
+        SELECT bucket, key, version, size, etag, modified, ?3, metadata, manifest FROM objects WHERE bucket = ?1 AND key = ?2
+        ON CONFLICT DO NOTHING";
+    TRASHED_OBJECT = "SELECT key, version, size, etag, modified, metadata, manifest FROM trash
+        WHERE bucket = ?1 AND key = ?2 AND version = ?3";
+    DELETE_TRASHED = "DELETE FROM trash WHERE bucket = ?1 AND key = ?2 AND version = ?3";
+    SCAN_TRASH = "SELECT key, version, size, etag, modified, metadata, deleted FROM trash
+        WHERE bucket = ?1 AND (key, version) > (?2, ?3) AND key < ?4 ORDER BY key, version LIMIT ?5";
+    OLD_TRASH = "SELECT bucket, key, version, manifest FROM trash WHERE deleted <= ?1 ORDER BY deleted LIMIT ?2";
+    BUCKET_TRASH = "SELECT bucket, key, version, manifest FROM trash WHERE bucket = ?1 LIMIT ?2";
+
     PUT_CHUNK = "INSERT INTO chunks (id, refs, size, record) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (id) DO UPDATE SET refs = refs + excluded.refs, dead_since = NULL, fence = NULL, record = excluded.record";
     COUNT_CHUNK = "UPDATE chunks SET refs = refs + ?2 WHERE id = ?1 AND refs > 0 AND size = ?3";
     RELEASE_CHUNK = "UPDATE chunks SET refs = refs - ?2, dead_since = iif(refs = ?2, ?3, NULL) WHERE id = ?1";
     CHUNK = "SELECT record FROM chunks WHERE id = ?1";
+    REFERENCED_CHUNK = "SELECT record FROM chunks WHERE id = ?1 AND refs > 0";
+    SET_CHUNK_RECORD = "UPDATE chunks SET record = ?2 WHERE id = ?1";
     SCAN_CHUNKS = "SELECT record FROM chunks WHERE id > ?1 AND refs > 0 ORDER BY id LIMIT ?2";
     DEAD_CHUNKS = "SELECT record FROM chunks
         WHERE refs = 0 AND id > ?1 AND (fence IS NOT NULL OR dead_since <= ?2) ORDER BY id LIMIT ?3";
     CLAIM_CHUNK = "UPDATE chunks SET fence = ?2 WHERE id = ?1";
     FINISH_CHUNK = "DELETE FROM chunks WHERE id = ?1 AND refs = 0 AND fence = ?2";
+
+    JOB = "SELECT chunk, priority, state, epoch, attempts, not_before, updated, failure FROM jobs WHERE chunk = ?1";
+    PUT_JOB = "INSERT INTO jobs (chunk, priority, state, epoch, attempts, not_before, updated, failure)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        ON CONFLICT (chunk) DO UPDATE SET priority = excluded.priority, state = excluded.state, epoch = excluded.epoch,
+            attempts = excluded.attempts, not_before = excluded.not_before, updated = excluded.updated, failure = excluded.failure";
+    FREE_JOBS = "SELECT chunk, priority, state, epoch, attempts, not_before, updated, failure FROM jobs
+        WHERE state IN ('pending', 'in_progress') AND priority >= 0 AND iif(epoch IS NULL, not_before <= ?1,
+            NOT EXISTS (SELECT 1 FROM leases WHERE leases.epoch = jobs.epoch AND leases.expires >= ?1))
+        ORDER BY priority, chunk LIMIT ?2";
+    SCAN_JOBS = "SELECT chunk, priority, state, epoch, attempts, not_before, updated, failure FROM jobs
+        WHERE chunk > ?1 ORDER BY chunk LIMIT ?2";
+    DELETE_OLD_JOBS = "DELETE FROM jobs WHERE state IN ('completed', 'failed') AND updated <= ?1";
 
     INSERT_UPLOAD = "INSERT INTO uploads (id, bucket, key, created, metadata) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
     UPLOAD = "SELECT id, bucket, key, created, metadata FROM uploads WHERE id = ?1";
@@ -70,28 +102,36 @@ statements! {
     PUT_NODE = "INSERT INTO nodes (id, name, record) VALUES (?1, ?2, ?3)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, record = excluded.record";
     ALL_NODES = "SELECT record FROM nodes ORDER BY name";
+    NODE_STATUS = "SELECT status FROM node_statuses WHERE node = ?1";
+    PUT_NODE_STATUS = "INSERT INTO node_statuses (node, status) VALUES (?1, ?2) ON CONFLICT (node) DO UPDATE SET status = excluded.status";
+    ALL_NODE_STATUSES = "SELECT node, status FROM node_statuses ORDER BY node";
 }
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
     use crate::meta::sqlite::schema;
 
     /// Tables whose size is bounded by what runs at once or by what people set up.
-    const SMALL: [&str; 4] = ["leases", "access_keys", "nodes", "CONSTANT ROW"];
+    const SMALL: [&str; 5] = ["leases", "access_keys", "nodes", "node_statuses", "CONSTANT ROW"];
+
+    /// The steps of the statement's plan.
+    fn plan(c: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        for at in 1..=statement.parameter_count() {
+            statement.raw_bind_parameter(at, 1).unwrap();
+        }
+        statement.raw_query().mapped(|row| row.get("detail")).collect::<Result<_, _>>().unwrap()
+    }
 
     #[test]
     fn every_statement_finds_its_rows_by_an_index() {
         let dir = tempfile::tempdir().unwrap();
         let c = schema::open_writer(&dir.path().join("meta")).unwrap();
         for (name, sql) in ALL {
-            let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-            for at in 1..=statement.parameter_count() {
-                statement.raw_bind_parameter(at, 1).unwrap();
-            }
-            let mut rows = statement.raw_query();
-            while let Some(row) = rows.next().unwrap() {
-                let step: String = row.get("detail").unwrap();
+            for step in plan(&c, sql) {
                 let scans = step.starts_with("SCAN") && !SMALL.iter().any(|table| step.contains(table));
                 assert!(!scans && !step.contains("TEMP B-TREE"), "{name}: {step}");
             }
@@ -99,11 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn dead_chunks_have_an_index_of_their_own() {
+    fn what_waits_for_a_worker_has_an_index_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let c = schema::open_writer(&dir.path().join("meta")).unwrap();
-        let explain = format!("EXPLAIN QUERY PLAN {DEAD_CHUNKS}");
-        let step: String = c.query_row(&explain, [1, 1, 1], |row| row.get("detail")).unwrap();
-        assert!(step.contains("chunks_dead"), "{step}");
+        let plans =
+            [(DEAD_CHUNKS, "chunks_dead"), (OLD_TRASH, "trash_by_deletion"), (FREE_JOBS, "jobs_open"), (DELETE_OLD_JOBS, "jobs_ended")];
+        for (sql, index) in plans {
+            let steps = plan(&c, sql);
+            assert!(steps[0].contains(index), "{steps:?}");
+        }
     }
 }

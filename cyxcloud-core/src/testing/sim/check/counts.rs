@@ -19,7 +19,8 @@ pub(in crate::testing::sim) fn references(world: &World) {
     let said = world.meta.references();
     let kept = world.ledger().chunks.iter().filter(|(_, c)| c.refs > 0).map(|(id, c)| (*id, c.refs)).collect();
     let broken = [said, kept].into_iter().find(|counts| *counts != recount).map(|counts| {
-        let differs = counts.iter().find(|(id, n)| recount.get(id) != Some(n)).or_else(|| recount.iter().find(|(id, n)| counts.get(id) != Some(n)));
+        let differs =
+            counts.iter().find(|(id, n)| recount.get(id) != Some(n)).or_else(|| recount.iter().find(|(id, n)| counts.get(id) != Some(n)));
         let about = About { chunks: differs.iter().map(|(id, _)| (**id).into()).collect(), ..About::default() };
         (format!("references differ from a recount, first at {differs:?}"), about)
     });

@@ -18,6 +18,7 @@ pub(super) fn collected(world: &World, node: u8, key: ShardKey) {
     let (now_ms, grace_ms) = (world.now_ms(), world.plan.policy.gc_grace_ms);
     let early = now_ms < died_ms + grace_ms;
     let about = About { chunks: vec![key.chunk.into()], key: Some(u16::MAX), node: Some(node) };
-    let message = || format!("{key:?} was deleted from node {node} {} ms after its chunk died, the grace is {grace_ms} ms", now_ms - died_ms);
+    let message =
+        || format!("{key:?} was deleted from node {node} {} ms after its chunk died, the grace is {grace_ms} ms", now_ms - died_ms);
     world.check(Checker::I12, early.then(|| (message(), about)));
 }

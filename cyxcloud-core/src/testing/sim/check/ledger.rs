@@ -290,7 +290,11 @@ impl Ledger {
                 if as_expected {
                     return Ok(Checker::I4);
                 }
-                Err((Checker::I4, format!("the copies of {:?} were replaced although others had been recorded meanwhile", replace.chunk), about))
+                Err((
+                    Checker::I4,
+                    format!("the copies of {:?} were replaced although others had been recorded meanwhile", replace.chunk),
+                    about,
+                ))
             }
             other => Err((Checker::I4, format!("the copies of {:?} were replaced while it was {other:?}", replace.chunk), about)),
         }

@@ -60,7 +60,8 @@ impl Read<'_> {
         (0..KEYS.len() as u16).find_map(|key| {
             let name = KEYS[usize::from(key)];
             let folded = self.page.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-            let in_range = name.starts_with(&self.query.prefix) && self.begun(name) && (!self.page.truncated || name <= self.page.last.as_str());
+            let in_range =
+                name.starts_with(&self.query.prefix) && self.begun(name) && (!self.page.truncated || name <= self.page.last.as_str());
             if !in_range || shown.contains(name) || folded || self.possible(key).contains(&None) {
                 return None;
             }

@@ -16,7 +16,11 @@ pub(in crate::testing::sim) async fn check(world: &Arc<World>, engine: &Arc<Engi
         let broken = match read {
             Read::Value | Read::Absent => None,
             Read::Error(error) => {
-                let chunks = world.ledger().objects.get(&(super::super::ops::bucket_id(key.0), KEYS[usize::from(key.1)].to_owned())).map_or_else(Vec::new, |entry| entry.chunks.iter().map(|c| c.id.into()).collect());
+                let chunks = world
+                    .ledger()
+                    .objects
+                    .get(&(super::super::ops::bucket_id(key.0), KEYS[usize::from(key.1)].to_owned()))
+                    .map_or_else(Vec::new, |entry| entry.chunks.iter().map(|c| c.id.into()).collect());
                 Some((format!("{} cannot be read: {error:?}", KEYS[usize::from(key.1)]), About { chunks, key: Some(key.1), node: None }))
             }
         };

@@ -49,6 +49,7 @@ fn verified(world: &World, chunk: &ChunkRecord, index: u8, node: u8) -> Result<(
     let header = Header::decode(&frame).map_err(|e| e.to_string())?;
     let payload = frame.get(HEADER_BYTES..HEADER_BYTES + header.payload_bytes as usize).ok_or("cut short")?;
     let root = chunk.roots[usize::from(index)];
-    let right = header.key == key && payload.len() == shard_len(chunk.scheme, chunk.size_bytes) && *blake3::hash(payload).as_bytes() == root.0;
+    let right =
+        header.key == key && payload.len() == shard_len(chunk.scheme, chunk.size_bytes) && *blake3::hash(payload).as_bytes() == root.0;
     if right { Ok(()) } else { Err("it has other bytes".into()) }
 }

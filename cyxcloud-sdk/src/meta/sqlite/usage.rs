@@ -1,0 +1,49 @@
+//! What each bucket holds, counted in the transactions that change it.
+
+use cyxcloud_core::Error;
+use cyxcloud_core::id::BucketId;
+use cyxcloud_core::port::Usage;
+use rusqlite::{Connection, params};
+
+use super::fail::Outcome;
+use super::query::{execute, first, int, uint};
+use super::sql;
+
+/// What a transaction adds to the counters of a bucket.
+#[derive(Default)]
+pub(super) struct Change {
+    pub(super) objects: i64,
+    pub(super) object_bytes: i64,
+    pub(super) part_bytes: i64,
+    pub(super) trash_bytes: i64,
+}
+
+/// Bytes that are added where `new` takes the place of `old`.
+pub(super) fn growth(new: u64, old: u64) -> i64 {
+    int(new) - int(old)
+}
+
+pub(super) fn begin(c: &Connection, bucket: BucketId) -> Outcome<()> {
+    execute(c, sql::INSERT_USAGE, [bucket.0])?;
+    Ok(())
+}
+
+pub(super) fn end(c: &Connection, bucket: BucketId) -> Outcome<()> {
+    execute(c, sql::DELETE_USAGE, [bucket.0])?;
+    Ok(())
+}
+
+pub(super) fn change(c: &Connection, bucket: BucketId, by: &Change) -> Outcome<()> {
+    let row = params![bucket.0, by.objects, by.object_bytes, by.part_bytes, by.trash_bytes];
+    if execute(c, sql::CHANGE_USAGE, row)? == 0 {
+        return Err(Error::corrupt(format!("the metadata file has lost the usage of bucket {bucket}")).into());
+    }
+    Ok(())
+}
+
+pub(super) fn get(c: &Connection, bucket: BucketId) -> Outcome<Usage> {
+    let found = first(c, sql::USAGE, [bucket.0], |row| {
+        Ok(Usage { objects: uint(row, 0)?, object_bytes: uint(row, 1)?, part_bytes: uint(row, 2)?, trash_bytes: uint(row, 3)? })
+    })?;
+    found.ok_or_else(|| Error::not_found(format!("no bucket {bucket}")).into())
+}
