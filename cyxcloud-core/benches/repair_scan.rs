@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cyxcloud_core::Timestamp;
@@ -26,7 +27,7 @@ fn node_id(number: usize) -> NodeId {
 }
 
 /// Five nodes to a host; every hundredth node was silent for so long that it is given up.
-fn cluster(nodes: usize) -> (ClusterView, Fleet) {
+fn cluster(nodes: usize) -> (Arc<ClusterView>, Fleet) {
     let lost = |number: usize| number % 100 == 7;
     let node = |number: usize| NodeView {
         id: node_id(number),
@@ -35,7 +36,7 @@ fn cluster(nodes: usize) -> (ClusterView, Fleet) {
         writable: !lost(number),
         free_bytes: 1 << 40,
     };
-    let view = ClusterView::new((0..nodes).map(node).collect());
+    let view = Arc::new(ClusterView::new((0..nodes).map(node).collect()));
     let status =
         |state| NodeStatus { state, since: NOW, last_heartbeat: NOW, drain_requested: false, maintenance_until: None, failures: 0 };
     let state = |number| status(if lost(number) { NodeState::Draining } else { NodeState::Online });

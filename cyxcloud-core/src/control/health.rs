@@ -4,15 +4,18 @@
 //! a copy whose node is merely away is waited for, until so few are left that waiting is a risk. With the 10+4 scheme that is at 12
 //! of 14 shards, and at 11 even announced maintenance is not waited for any more.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::lifecycle::{NodeState, NodeStatus};
 use crate::Timestamp;
 use crate::data::erasure::Scheme;
 use crate::data::manifest::Copy;
-use crate::data::placement::{ClusterView, NodeView, Numbers, tolerance};
-use crate::id::NodeId;
+use crate::data::placement::{ClusterView, Demand, NodeView, Numbers, plan as place, tolerance};
+use crate::id::{ChunkId, NodeId};
+
+/// Placements tried to learn how even a spread can be.
+const SAMPLES: u8 = 8;
 
 /// What can be expected of one copy of a shard, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,9 +56,9 @@ pub struct ChunkHealth {
     pub class: Class,
     /// Distinct shards that can be read now.
     pub readable: usize,
-    /// Some domain holds more of its shards than an even spread over the nodes there are would put into it.
+    /// Some domain holds more of its shards than placement would put there today. Whether it can be spread better, planning tells.
     pub clumped: bool,
-    /// There is something that repair should do now: a copy is gone or leaving, the chunk is at risk, unprotected or clumped.
+    /// There is something that repair must do now: a copy is gone or leaving, the chunk is at risk or unprotected.
     pub needs_repair: bool,
 }
 
@@ -73,15 +76,19 @@ impl ChunkHealth {
 }
 
 /// Every node as the health of chunks depends on it; made once and asked for many chunks.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Fleet {
+    view: Arc<ClusterView>,
     numbers: Arc<Numbers>,
     /// By number.
     members: Vec<Member>,
-    /// Domains that take shards, per level.
-    writable_domains: [usize; 5],
     node_tolerance: usize,
+    /// What placement makes of a chunk today, found out once for each scheme.
+    fair: Mutex<BTreeMap<Scheme, Crowding>>,
 }
+
+/// The copies in the fullest domain of each level, narrow to wide.
+pub type Crowding = [usize; 5];
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
@@ -92,13 +99,13 @@ struct Member {
 
 impl Fleet {
     /// The nodes of `view`, which stand in the lifecycle where `statuses` say at `now`.
-    pub fn new(view: &ClusterView, statuses: &BTreeMap<NodeId, NodeStatus>, node_tolerance: usize, now: Timestamp) -> Self {
+    pub fn new(view: &Arc<ClusterView>, statuses: &BTreeMap<NodeId, NodeStatus>, node_tolerance: usize, now: Timestamp) -> Self {
         let member = |(number, node): (usize, &NodeView)| {
             let state = standing(statuses.get(&node.id), node.reachable, now);
             Member { state, domains: view.domains(number) }
         };
         let members = view.nodes().iter().enumerate().map(member).collect();
-        Self { numbers: view.numbers(), members, writable_domains: view.writable_domains(), node_tolerance }
+        Self { view: view.clone(), numbers: view.numbers(), members, node_tolerance, fair: Mutex::default() }
     }
 
     fn member(&self, node: NodeId) -> Option<&Member> {
@@ -126,43 +133,52 @@ impl Fleet {
         let clumped = self.clumped(scheme, copies, states);
         let live = up_to(CopyState::Live);
         let changing = states.iter().any(|state| matches!(state, CopyState::Gone | CopyState::Leaving));
+        let unprotected = || self.unprotected(scheme, copies, states);
         let class = if up_to(CopyState::Away) < k {
             Class::Lost
         } else if short(up_to(CopyState::Late), k + m / 4) {
             Class::Urgent
         } else if short(up_to(CopyState::Planned), k + m / 2) {
             Class::AtRisk
-        } else if live < total || clumped || changing || self.unprotected(scheme, copies, states) {
+        } else if live < total || clumped || changing || unprotected() {
             Class::Degraded
         } else {
             Class::Healthy
         };
-        let waits = class == Class::Degraded && !changing && !clumped && live < total;
-        ChunkHealth { class, readable, clumped, needs_repair: class != Class::Healthy && !waits }
+        let needs_repair = match class {
+            Class::Lost | Class::Urgent | Class::AtRisk => true,
+            // Where a shard is only away, its return will mend the protection too.
+            Class::Degraded => changing || (live == total && unprotected()),
+            Class::Healthy => false,
+        };
+        ChunkHealth { class, readable, clumped, needs_repair }
     }
 
-    /// Whether some domain holds more copies than an even spread would put there.
     fn clumped(&self, scheme: Scheme, copies: &[Copy], states: &[CopyState]) -> bool {
-        let members: Vec<&Member> = standing_copies(copies, states).filter_map(|copy| self.member(copy.node)).collect();
-        let needed = self.needed(scheme).min(members.len());
-        (0..5).any(|level| self.crowd(&members, level) > self.even(needed, level))
+        let standing: Vec<Copy> = standing_copies(copies, states).collect();
+        !self.is_even(scheme, &standing)
     }
 
-    /// Copies that placement makes of a chunk on the nodes there are: one of each shard, and where nodes are so few that each holds more than
-    /// `m`, those that [`crate::data::placement::plan`] adds for `node_tolerance`. Beyond a tolerance of one their number is not known beforehand.
-    fn needed(&self, scheme: Scheme) -> usize {
-        let (total, bearable) = (scheme.total(), self.writable_domains[0] * scheme.parity());
-        match self.node_tolerance {
-            0 => total,
-            1 => total + total.saturating_sub(bearable),
-            _ if total <= self.writable_domains[0] => total,
-            _ => usize::MAX,
-        }
+    /// Whether no domain holds more of `copies` than placement would put there today.
+    pub fn is_even(&self, scheme: Scheme, copies: &[Copy]) -> bool {
+        let fair = self.fair(scheme);
+        self.crowding(copies).iter().zip(fair).all(|(crowd, fair)| *crowd <= fair)
     }
 
-    /// The most of so many copies that an even spread puts into one domain.
-    fn even(&self, copies: usize, level: usize) -> usize {
-        copies.div_ceil(self.writable_domains[level].max(1))
+    /// How crowded the domains are after a placement today, at worst. How even a spread can be follows from domains within domains
+    /// and from the extra copies of `node_tolerance`; trying is simpler than computing it, and cannot be wrong about what placement does.
+    fn fair(&self, scheme: Scheme) -> Crowding {
+        let mut known = self.fair.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(scheme).or_insert_with(|| {
+            let none = BTreeSet::new();
+            let sample = |number: u8| {
+                let chunk = ChunkId([number.wrapping_mul(151); 32]);
+                let Self { node_tolerance, .. } = *self;
+                place(&self.view, &Demand { scheme, node_tolerance, chunk, shard_bytes: 0, held: &[], avoid: &none }).ok()
+            };
+            let placed = (0..SAMPLES).filter_map(sample).map(|copies| self.crowding(&copies));
+            placed.reduce(|a, b| std::array::from_fn(|level| a[level].max(b[level]))).unwrap_or([usize::MAX; 5])
+        })
     }
 
     fn crowd(&self, members: &[&Member], level: usize) -> usize {
@@ -171,12 +187,12 @@ impl Fleet {
     }
 
     /// The copies of the fullest domain at each level, narrow to wide: what a good spread keeps low.
-    pub fn crowding(&self, copies: &[Copy]) -> [usize; 5] {
+    pub fn crowding(&self, copies: &[Copy]) -> Crowding {
         let members: Vec<&Member> = copies.iter().filter_map(|copy| self.member(copy.node)).collect();
         std::array::from_fn(|level| self.crowd(&members, level))
     }
 
-    /// Those of `copies` that an even spread has room for: one of each shard, none beyond its share of a domain.
+    /// Those of `copies` that a fair spread has room for: one of each shard, none beyond its share of a domain.
     pub fn even_part(&self, scheme: Scheme, copies: &[Copy]) -> Vec<Copy> {
         let holders = |shard: u8| copies.iter().filter(|c| c.shard == shard).count();
         let mut order = copies.to_vec();
@@ -192,12 +208,6 @@ impl Fleet {
             }
         }
         kept
-    }
-
-    /// Whether no domain holds more of `copies` than an even spread of all shards puts into one.
-    pub fn is_even(&self, scheme: Scheme, copies: &[Copy]) -> bool {
-        let crowd = self.crowding(copies);
-        (0..5).all(|level| crowd[level] <= self.even(scheme.total(), level))
     }
 
     /// Whether losing some `node_tolerance` nodes would leave too few shards. Only doubled-up shards can make it so.
@@ -236,7 +246,7 @@ fn standing(status: Option<&NodeStatus>, reachable: bool, now: Timestamp) -> Cop
         (_, true) if status.drain_requested => CopyState::Leaving,
         (_, true) => CopyState::Live,
         (NodeState::Online | NodeState::Recovering, false) => CopyState::Late,
-        (NodeState::Offline, false) if status.maintenance_until.is_some_and(|until| now < until) => CopyState::Planned,
+        (NodeState::Offline | NodeState::Draining, false) if status.in_maintenance(now) => CopyState::Planned,
         (NodeState::Offline, false) => CopyState::Away,
         (NodeState::Draining, false) => CopyState::Gone,
     }

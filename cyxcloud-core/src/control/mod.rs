@@ -2,6 +2,7 @@
 //!
 //! Everything here is a total function of its arguments. The engine gathers the views, asks, and carries out the answer.
 
+pub mod balance;
 #[cfg(test)]
 mod documented;
 pub mod durability;

@@ -68,7 +68,7 @@ impl Plan {
 pub fn plan(view: &ClusterView, fleet: &Fleet, node_tolerance: usize, case: &Case<'_>) -> Result<Option<Plan>> {
     let Case { record, states, .. } = *case;
     let health = fleet.judge(record.scheme, &record.copies, states);
-    if !health.needs_repair {
+    if !health.needs_repair && !health.clumped {
         return Ok(None);
     }
     let stays: Vec<Copy> = record.copies.iter().zip(states).filter(|(_, state)| stays(**state, &health)).map(|(copy, _)| *copy).collect();
@@ -99,6 +99,9 @@ pub fn plan(view: &ClusterView, fleet: &Fleet, node_tolerance: usize, case: &Cas
         && fleet.crowding(&spread.copies()) < fleet.crowding(&record.copies)
     {
         return Ok(Some(spread));
+    }
+    if !health.needs_repair {
+        return Ok(None);
     }
     let plan = fill(stays)?;
     let idle = plan.write.is_empty() && plan.keep.len() == record.copies.len();

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ fn id(number: usize) -> NodeId {
     NodeId([number as u8; 16])
 }
 
-fn view(states: &[(bool, bool)], hosts: usize) -> ClusterView {
+fn view(states: &[(bool, bool)], hosts: usize) -> Arc<ClusterView> {
     let node = |(number, (reachable, writable)): (usize, &(bool, bool))| NodeView {
         id: id(number),
         domains: Domains { host: if hosts == 0 { String::new() } else { format!("h{}", number % hosts) }, ..Domains::default() },
@@ -24,7 +25,7 @@ fn view(states: &[(bool, bool)], hosts: usize) -> ClusterView {
         writable: *writable,
         free_bytes: 1 << 40,
     };
-    ClusterView::new(states.iter().enumerate().map(node).collect())
+    Arc::new(ClusterView::new(states.iter().enumerate().map(node).collect()))
 }
 
 fn record(scheme: Scheme, copies: Vec<Copy>) -> ChunkRecord {
@@ -36,7 +37,7 @@ fn one_each(total: usize) -> Vec<Copy> {
     (0..total).map(|shard| Copy { shard: shard as u8, node: id(shard) }).collect()
 }
 
-fn healthy(nodes: usize) -> (ClusterView, Fleet) {
+fn healthy(nodes: usize) -> (Arc<ClusterView>, Fleet) {
     let view = view(&vec![(true, true); nodes], 0);
     let fleet = Fleet::new(&view, &BTreeMap::new(), 1, NOW);
     (view, fleet)

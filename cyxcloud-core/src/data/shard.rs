@@ -115,8 +115,13 @@ impl Header {
 
     /// Length of the whole frame.
     pub fn frame_bytes(&self) -> u64 {
-        HEADER_BYTES as u64 + self.payload_bytes + tree(self.payload_bytes).outboard_size()
+        frame_bytes(self.payload_bytes)
     }
+}
+
+/// Length of the frame of a payload: header, payload, tree.
+pub fn frame_bytes(payload_bytes: u64) -> u64 {
+    HEADER_BYTES as u64 + payload_bytes + tree(payload_bytes).outboard_size()
 }
 
 fn tree(payload_bytes: u64) -> BaoTree {

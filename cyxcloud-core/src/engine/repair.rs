@@ -16,7 +16,7 @@ use futures::stream::{self, StreamExt};
 use super::Engine;
 use super::get::is_lost;
 use super::survey::Page;
-use crate::control::health::{Class, CopyState};
+use crate::control::health::{Class, CopyState, Fleet};
 use crate::control::job::Job;
 use crate::control::repair::{Case, Plan, plan};
 use crate::data::chunk::shard_len;
@@ -69,15 +69,17 @@ impl Engine {
         let mut after = None;
         while let Some(page) = self.survey(after).await? {
             after = page.chunks.last().map(|chunk| chunk.id);
-            let fleet = self.fleet();
+            let (fleet, known) = (self.fleet(), Known::default());
             let mut found = Vec::new();
             for chunk in &page.chunks {
                 let health =
                     fleet.assess(chunk.scheme, &chunk.copies, |copy| page.lacks(chunk.id, copy) || self.suspects.has(chunk.id, copy));
+                let due =
+                    health.needs_repair || (health.clumped && self.plan_chunk(chunk, &page, &fleet, &known).is_ok_and(|p| p.is_some()));
                 scan.chunks += 1;
-                scan.damaged += u64::from(health.needs_repair);
+                scan.damaged += u64::from(due);
                 scan.lost += u64::from(health.class == Class::Lost);
-                if health.needs_repair {
+                if due {
                     found.push((chunk.id, health.priority(chunk.scheme)));
                 }
             }
@@ -146,7 +148,7 @@ impl Engine {
             };
             let page = self.survey_chunk(record).await;
             let record = &page.chunks[0];
-            let step = match self.plan_chunk(&page, &known)? {
+            let step = match self.plan_chunk(record, &page, &self.fleet(), &known)? {
                 Some((plan, sources)) => {
                     let repair = Repair { engine: self, epoch, record, plan, sources, lanes };
                     repair.carry_out(&mut known, done).await
@@ -171,9 +173,8 @@ impl Engine {
         Ok(next.into_iter().find(|record| record.id == id))
     }
 
-    /// What to do with the chunk of the page, and the copies it can be read from.
-    fn plan_chunk(&self, page: &Page, known: &Known) -> Result<Option<(Plan, Vec<Copy>)>> {
-        let (record, fleet) = (&page.chunks[0], self.fleet());
+    /// What to do with a chunk of the page, and the copies it can be read from.
+    fn plan_chunk(&self, record: &ChunkRecord, page: &Page, fleet: &Fleet, known: &Known) -> Result<Option<(Plan, Vec<Copy>)>> {
         let state = |copy: &Copy| match () {
             () if page.lacks(record.id, *copy) || known.bad.contains(copy) => CopyState::Gone,
             () if known.silent.contains(&copy.node) => fleet.expected(copy.node).max(CopyState::Late),
@@ -183,7 +184,7 @@ impl Engine {
         let states: Vec<CopyState> = record.copies.iter().map(state).collect();
         let strays: Vec<Copy> = page.strays(record).into_iter().filter(usable).collect();
         let case = Case { record, states: &states, strays: &strays, avoid: &known.refusing };
-        let planned = plan(&self.view(), &fleet, self.policy.node_tolerance.into(), &case)?;
+        let planned = plan(&self.view(), fleet, self.policy.node_tolerance.into(), &case)?;
         let live = record.copies.iter().zip(&states).filter(|(_, state)| **state <= CopyState::Leaving).map(|(copy, _)| *copy);
         Ok(planned.map(|plan| (plan, live.chain(strays.iter().copied()).collect())))
     }

@@ -182,7 +182,7 @@ impl Nodes {
     }
 
     /// The nodes as placement sees them.
-    pub fn view(&self, now: Timestamp) -> ClusterView {
+    pub fn view(&self, now: Timestamp) -> Arc<ClusterView> {
         let view = |number: &u32| {
             let node = &self.all[*number as usize];
             let free_bytes = node.capacity_bytes.saturating_sub(node.shards * self.shard_bytes);
@@ -190,11 +190,11 @@ impl Nodes {
             let writable = node.up && takes && free_bytes > 0;
             NodeView { id: node.id, domains: node.domains.clone(), reachable: node.up, writable, free_bytes }
         };
-        ClusterView::new(self.members.iter().map(view).collect())
+        Arc::new(ClusterView::new(self.members.iter().map(view).collect()))
     }
 
     /// The nodes as the health of chunks depends on them.
-    pub fn fleet(&self, view: &ClusterView, node_tolerance: usize, now: Timestamp) -> Fleet {
+    pub fn fleet(&self, view: &Arc<ClusterView>, node_tolerance: usize, now: Timestamp) -> Fleet {
         Fleet::new(view, &self.statuses, node_tolerance, now)
     }
 
