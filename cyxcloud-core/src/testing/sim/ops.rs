@@ -179,7 +179,7 @@ impl Client {
         self.end(op, self.outcome(kind, done.err(), Outcome::Failed));
     }
 
-    /// What operators do. They take at most a quarter of the nodes away, and remove one only where the budget of losses allows it.
+    /// What operators do. They take at most a quarter of the nodes away, and remove one only where nothing else is lost.
     async fn operate(&self) {
         let node = self.world.dice().below(self.world.plan.nodes.into()) as u8;
         let op = self.begin(OpKind::Operate, u16::MAX);
@@ -190,7 +190,7 @@ impl Client {
         }
         let done = match what {
             0 => engine.drain_node(id).await,
-            1 if self.world.may_lose(node) => engine.remove_node(id).await,
+            1 if self.world.may_remove(node) => engine.remove_node(id).await,
             1 | 2 => engine.cancel_drain(id).await,
             3 => engine.announce_maintenance(id, 60_000).await,
             _ => engine.end_maintenance(id).await,
