@@ -16,6 +16,8 @@ use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// Heartbeats asked for at the same time.
 const PARALLEL: usize = 64;
+/// Tries to change where a node stands while others change it too.
+const OPERATE_TRIES: usize = 5;
 
 /// What an engine remembers of the nodes between two looks at the metadata.
 #[derive(Default)]
@@ -80,22 +82,39 @@ impl Engine {
             }
             statuses.insert(node, next.status);
             let from = was.map(|status| status.state);
-            if from != Some(next.status.state) || !next.effects.is_empty() {
+            // A removed node that still answers is refused at every heartbeat, which is no news.
+            let news = next.effects.iter().any(|effect| *effect != Effect::Refused);
+            if from != Some(next.status.state) || news {
                 changes.push(NodeChange { node, from, to: next.status.state, effects: next.effects });
             }
         }
         self.nodes.known().statuses = Arc::new(statuses);
+        // Nodes take their time to answer; what others stored meanwhile, an operator's drain for one, counts at once.
+        self.refresh_nodes().await?;
         Ok(changes)
     }
 
-    /// Reads from the metadata where the nodes stand; for engines that do not watch themselves.
+    /// Reads from the metadata where the nodes stand. Later heartbeats that this engine heard itself it keeps.
     ///
     /// # Errors
     /// Those of [`crate::port::Meta::node_statuses`].
     pub async fn refresh_nodes(&self) -> Result<()> {
-        let statuses = self.meta().node_statuses().await?.into_iter().collect();
-        self.nodes.known().statuses = Arc::new(statuses);
+        let mut statuses: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
+        let mut known = self.nodes.known();
+        for (node, status) in &mut statuses {
+            let heard = known.statuses.get(node).map_or(Timestamp(0), |known| known.last_heartbeat);
+            status.last_heartbeat = status.last_heartbeat.max(heard);
+        }
+        known.statuses = Arc::new(statuses);
         Ok(())
+    }
+
+    /// Takes a node up (again): the only way back for one that was removed. For a node that belongs to the cluster it is a heartbeat.
+    ///
+    /// # Errors
+    /// Those of [`Engine::drain_node`].
+    pub async fn register_node(&self, node: NodeId) -> Result<NodeStatus> {
+        self.operate(node, Event::Registered).await
     }
 
     /// Has the shards of a node placed elsewhere and gives it no new ones, until [`Engine::cancel_drain`]. It serves reads meanwhile.
@@ -140,15 +159,25 @@ impl Engine {
     }
 
     async fn operate(&self, node: NodeId, event: Event) -> Result<NodeStatus> {
-        let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
-        let was = stored.get(&node).copied().ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
-        let next = step(Some(&was), event, self.now(), &self.policy.timers);
-        if next.effects.contains(&Effect::Refused) {
-            return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.state)));
+        let mut tries = 0;
+        loop {
+            let stored: BTreeMap<NodeId, NodeStatus> = self.meta().node_statuses().await?.into_iter().collect();
+            let was = stored.get(&node).copied().ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
+            let next = step(Some(&was), event, self.now(), &self.policy.timers);
+            if next.effects.contains(&Effect::Refused) {
+                return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.state)));
+            }
+            tries += 1;
+            match self.meta().set_node_status(node, Some(was), next.status).await {
+                // A heartbeat came between the look and the change.
+                Err(e) if e.kind() == ErrorKind::Conflict && tries < OPERATE_TRIES => {}
+                Err(e) => return Err(e),
+                Ok(()) => {
+                    self.refresh_nodes().await?;
+                    return Ok(next.status);
+                }
+            }
         }
-        self.meta().set_node_status(node, Some(was), next.status).await?;
-        self.refresh_nodes().await?;
-        Ok(next.status)
     }
 
     async fn is_heard(&self, node: NodeId) -> bool {
