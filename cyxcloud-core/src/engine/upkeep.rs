@@ -1,12 +1,13 @@
-//! Upkeep: what a cluster does unasked. Heartbeats, repair scans and repairs, garbage collection and scrubbing, each at its own pace.
+//! Upkeep: what a cluster does unasked. Heartbeats, repair scans and repairs, garbage collection, scrubbing and balancing, each at its own
+//! pace.
 
 use std::collections::BTreeMap;
 
 use futures::channel::mpsc;
-use futures::future::{Either, join4, select};
+use futures::future::{Either, join5, select};
 use futures::stream::StreamExt;
 
-use super::{Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
+use super::{Balanced, Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
 use crate::control::lifecycle::{NodeState, NodeStatus};
 use crate::id::{ChunkId, NodeId};
 use crate::{Error, Result};
@@ -22,11 +23,22 @@ pub struct Schedule {
     pub scrub_ms: u64,
     /// Chunks verified in one stretch.
     pub scrub_chunks: usize,
+    /// Rounds of balancing; 0 does none.
+    pub balance_ms: u64,
+    /// Bytes moved in one round.
+    pub balance_budget_bytes: u64,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { repair_ms: 300_000, gc_ms: 300_000, scrub_ms: 60_000, scrub_chunks: 16 }
+        Self {
+            repair_ms: 300_000,
+            gc_ms: 300_000,
+            scrub_ms: 60_000,
+            scrub_chunks: 16,
+            balance_ms: 3_600_000,
+            balance_budget_bytes: 1 << 30,
+        }
     }
 }
 
@@ -43,6 +55,8 @@ pub enum Report {
     Collected(Collected),
     /// A stretch of scrubbing.
     Scrubbed(Scrubbed),
+    /// A round of balancing.
+    Balanced(Balanced),
     /// A round that failed; the next one comes as planned.
     Failed(&'static str, Error),
 }
@@ -51,11 +65,12 @@ impl Engine {
     /// Does upkeep for ever. Several engines of a cluster may do it at once: jobs and garbage are claimed, so that they share the work.
     pub async fn upkeep(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
         let (hurry, mut hurried) = mpsc::channel(1);
-        join4(
+        join5(
             self.keep_watching(report, hurry),
             self.keep_repairing(schedule, report, &mut hurried),
             self.keep_collecting(schedule, report),
             self.keep_scrubbing(schedule, report),
+            self.keep_balancing(schedule, report),
         )
         .await;
     }
@@ -115,6 +130,14 @@ impl Engine {
                 report(Report::Scrubbed(scrubbed));
             });
             report_failure(report, "scrubbing", done);
+        }
+    }
+
+    async fn keep_balancing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+        while schedule.balance_ms > 0 {
+            self.env().sleep(schedule.balance_ms).await;
+            let done = self.balance(schedule.balance_budget_bytes).await.map(|balanced| report(Report::Balanced(balanced)));
+            report_failure(report, "balancing", done);
         }
     }
 }

@@ -94,7 +94,8 @@ pub fn log(report: Report) {
             let nodes: BTreeSet<String> = done.damaged.iter().map(|(_, copy)| copy.node.to_string()).collect();
             tracing::warn!(shards = done.damaged.len(), ?nodes, "scrubbing found missing or damaged shards; they will be repaired");
         }
-        Report::Scan(_) | Report::Repaired(_) | Report::Scrubbed(_) => {}
+        Report::Balanced(done) if done.moves > 0 => tracing::info!(?done, "balanced"),
+        Report::Balanced(_) | Report::Scan(_) | Report::Repaired(_) | Report::Scrubbed(_) => {}
         Report::Collected(done) => tracing::debug!(?done, "collected garbage"),
         Report::Failed(what, error) => tracing::warn!(%error, "{what} will be tried again"),
     }
