@@ -146,7 +146,7 @@ struct Board {
 impl Board {
     fn new(view: &ClusterView, loads: &BTreeMap<NodeId, Load>) -> Self {
         let taking_part = |id: &NodeId| loads.get(id).filter(|load| load.capacity_bytes > 0);
-        let reachable = view.nodes.iter().filter(|n| n.reachable).filter_map(|n| taking_part(&n.id));
+        let reachable = view.nodes().iter().filter(|n| n.reachable).filter_map(|n| taking_part(&n.id));
         let mean = mean_fill(reachable);
         let mut names = Groups::default();
         let spot = |n: &NodeView| {
@@ -156,7 +156,7 @@ impl Board {
             let (source, target) = (n.reachable && above, n.reachable && n.writable && below);
             Spot { id: n.id, load, free_bytes: n.free_bytes, source, target, groups: names.of(&n.domains) }
         };
-        let spots: Vec<Spot> = view.nodes.iter().map(spot).collect();
+        let spots: Vec<Spot> = view.nodes().iter().map(spot).collect();
         let numbers = spots.iter().enumerate().map(|(number, spot)| (spot.id, number)).collect();
         let sources = spots.iter().filter(|s| s.source).count();
         let groups = vec![BTreeSet::new(); names.count];

@@ -28,6 +28,13 @@ fn frame(chunk: &ChunkRecord) -> u64 {
     frame_bytes(shard_len(chunk.scheme, chunk.size_bytes) as u64)
 }
 
+/// A view of the same nodes, changed.
+fn change(view: &mut ClusterView, change: impl FnOnce(&mut Vec<NodeView>)) {
+    let mut nodes = view.nodes().to_vec();
+    change(&mut nodes);
+    *view = ClusterView::new(nodes);
+}
+
 fn survives(view: &ClusterView, level: Level, chunk: &ChunkRecord) -> Option<usize> {
     let domain = |node: NodeId| match view.node(node).map(|n| n.domains.at(level)).unwrap_or_default() {
         "" => format!("alone {node}"),
@@ -46,7 +53,7 @@ struct Cluster {
 impl Cluster {
     /// Nodes of `capacity_bytes`, loaded with what the chunks place on them.
     fn new(view: ClusterView, capacity_bytes: u64, chunks: Vec<ChunkRecord>) -> Self {
-        let mut loads: BTreeMap<NodeId, Load> = view.nodes.iter().map(|n| (n.id, Load { used_bytes: 0, capacity_bytes })).collect();
+        let mut loads: BTreeMap<NodeId, Load> = view.nodes().iter().map(|n| (n.id, Load { used_bytes: 0, capacity_bytes })).collect();
         for chunk in &chunks {
             for copy in &chunk.copies {
                 if let Some(load) = loads.get_mut(&copy.node) {
@@ -58,13 +65,13 @@ impl Cluster {
     }
 
     fn skew(&self) -> f64 {
-        let reachable = self.view.nodes.iter().filter(|n| n.reachable);
+        let reachable = self.view.nodes().iter().filter(|n| n.reachable);
         skew(&reachable.filter_map(|n| self.loads.get(&n.id).copied()).collect::<Vec<_>>())
     }
 
     fn balance(&mut self, limits: &Limits) -> Vec<Move> {
         let moves = plan_moves(&self.view, &self.loads, &self.chunks, limits);
-        let reachable: Vec<NodeId> = self.view.nodes.iter().filter(|n| n.reachable).map(|n| n.id).collect();
+        let reachable: Vec<NodeId> = self.view.nodes().iter().filter(|n| n.reachable).map(|n| n.id).collect();
         let mean = mean_fill(reachable.iter().filter_map(|n| self.loads.get(n)).filter(|l| l.capacity_bytes > 0));
         assert!(moves.iter().map(|m| m.size_bytes).sum::<u64>() <= limits.budget_bytes);
         let mut chunks = self.chunks.iter_mut();
@@ -87,8 +94,10 @@ impl Cluster {
             }
             self.loads.get_mut(&m.from).unwrap().used_bytes -= m.size_bytes;
             self.loads.get_mut(&m.to).unwrap().used_bytes += m.size_bytes;
-            let target = self.view.nodes.iter_mut().find(|n| n.id == m.to).unwrap();
-            target.free_bytes = target.free_bytes.checked_sub(m.size_bytes).expect("it had room");
+            change(&mut self.view, |nodes| {
+                let target = nodes.iter_mut().find(|n| n.id == m.to).unwrap();
+                target.free_bytes = target.free_bytes.checked_sub(m.size_bytes).expect("it had room");
+            });
             assert!(self.loads[&m.from].fill() >= self.loads[&m.to].fill(), "not turned around");
             let after = skew(&reachable.iter().filter_map(|n| self.loads.get(n).copied()).collect::<Vec<_>>());
             assert!(after <= before * (1.0 + 1e-12), "{before} -> {after}");
@@ -120,7 +129,7 @@ fn newcomers(chunks: usize) -> Cluster {
         chunk(number, Scheme::DEFAULT, 4096, copies(nodes.into_iter().take(14)))
     };
     let chunks = (0..chunks).map(&mut record).collect();
-    Cluster::new(ClusterView { nodes: (0..24).map(node).collect() }, 4 << 20, chunks)
+    Cluster::new(ClusterView::new((0..24).map(node).collect()), 4 << 20, chunks)
 }
 
 #[test]
@@ -161,7 +170,7 @@ fn chunks_are_read_only_while_something_can_move() {
 fn the_fullest_gives_to_the_emptiest() {
     let fills = [700_000, 900_000, 300_000, 200_000, 100_000, 150_000];
     let record = |number| chunk(number, Scheme::new(1, 1).unwrap(), 4096, copies([0, 1]));
-    let view = ClusterView { nodes: (0..fills.len()).map(node).collect() };
+    let view = ClusterView::new((0..fills.len()).map(node).collect());
     let mut cluster = Cluster::new(view, 1 << 20, (0..30).map(record).collect());
     fills.iter().enumerate().for_each(|(i, used)| cluster.loads.get_mut(&id(i)).unwrap().used_bytes = *used);
     let moves = cluster.balance(&ENDLESS);
@@ -178,7 +187,7 @@ fn two_regions(used: impl Fn(usize) -> u64) -> Cluster {
     let mut nodes: Vec<NodeView> = (0..230).map(node).collect();
     nodes.iter_mut().enumerate().for_each(|(i, n)| n.domains.region = if i < 200 { "old".into() } else { "new".into() });
     let record = chunk(1, Scheme::new(1, 1).unwrap(), 4096, copies([0, 200]));
-    let mut cluster = Cluster::new(ClusterView { nodes }, 1 << 20, vec![record]);
+    let mut cluster = Cluster::new(ClusterView::new(nodes), 1 << 20, vec![record]);
     (0..230).for_each(|i| cluster.loads.get_mut(&id(i)).unwrap().used_bytes = used(i));
     cluster
 }
@@ -232,7 +241,7 @@ fn a_fresh_region_is_found_behind_a_crowd() {
             0
         }
     });
-    cluster.view.nodes[229].domains.region = "third".into();
+    change(&mut cluster.view, |nodes| nodes[229].domains.region = "third".into());
     assert_eq!(cluster.balance(&ENDLESS)[0].to, id(229));
 }
 
@@ -242,7 +251,7 @@ fn a_full_node_that_takes_no_shards_is_relieved_and_an_unreachable_one_is_not() 
         let mut cluster = newcomers(20);
         cluster.loads.values_mut().for_each(|l| l.used_bytes = 1 << 20);
         cluster.loads.get_mut(&id(0)).unwrap().used_bytes = 3 << 20;
-        (cluster.view.nodes[0].writable, cluster.view.nodes[0].reachable) = (false, reachable);
+        change(&mut cluster.view, |nodes| (nodes[0].writable, nodes[0].reachable) = (false, reachable));
         cluster
     };
     assert!(build(true).balance(&ENDLESS).iter().all(|m| m.from == id(0)));
@@ -253,7 +262,7 @@ fn a_full_node_that_takes_no_shards_is_relieved_and_an_unreachable_one_is_not() 
 /// 14 shards on 3 nodes survive the loss of one only because two shards have a second copy. A fourth node must not cost that.
 #[test]
 fn doubled_shards_keep_their_tolerance() {
-    let view = |count: usize| ClusterView { nodes: (0..count).map(node).collect() };
+    let view = |count: usize| ClusterView::new((0..count).map(node).collect());
     let avoid = BTreeSet::new();
     let place = |number| {
         let mut record = chunk(number, Scheme::DEFAULT, 4096, Vec::new());
@@ -272,7 +281,7 @@ fn nonsense_is_no_reason_to_panic() {
     cluster.chunks[0].copies.push(Copy { shard: 255, node: id(999) });
     cluster.chunks[1].copies = vec![Copy { shard: 3, node: id(1) }; 5];
     cluster.chunks[2].roots.clear();
-    cluster.view.nodes.push(node(3));
+    change(&mut cluster.view, |nodes| nodes.push(node(3)));
     for load in [Load { used_bytes: u64::MAX, capacity_bytes: 1 }, Load { used_bytes: 0, capacity_bytes: u64::MAX }, Load::default()] {
         cluster.loads.insert(id(1), load);
         plan_moves(&cluster.view, &cluster.loads, &cluster.chunks, &ENDLESS);
@@ -315,7 +324,7 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             chunk(number, scheme, 1 + random.below(9000) as u32, placed)
         };
         let chunks: Vec<ChunkRecord> = (0..chunks).map(&mut record).collect();
-        let view = ClusterView { nodes: nodes.iter().map(|(n, _)| n.clone()).collect() };
+        let view = ClusterView::new(nodes.iter().map(|(n, _)| n.clone()).collect());
         let mut cluster = Cluster::new(view, 0, chunks);
         for (node, load) in nodes {
             match load {

@@ -1,12 +1,14 @@
 //! Upkeep: what a cluster does unasked. Heartbeats, repair scans and repairs, garbage collection and scrubbing, each at its own pace.
 
+use std::collections::BTreeMap;
+
 use futures::channel::mpsc;
 use futures::future::{Either, join4, select};
 use futures::stream::StreamExt;
 
 use super::{Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
-use crate::control::lifecycle::Effect;
-use crate::id::ChunkId;
+use crate::control::lifecycle::{NodeState, NodeStatus};
+use crate::id::{ChunkId, NodeId};
 use crate::{Error, Result};
 
 /// How often each kind of upkeep is done, in milliseconds between the end of one round and the start of the next.
@@ -59,14 +61,16 @@ impl Engine {
     }
 
     async fn keep_watching(&self, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<()>) {
+        let mut before = self.node_statuses();
         loop {
             match self.watch_nodes().await {
                 Ok(changes) => {
-                    let matters = |change: &NodeChange| change.effects.iter().any(|e| matches!(e, Effect::PlaceElsewhere | Effect::Place));
-                    if changes.iter().any(matters) {
+                    let after = self.node_statuses();
+                    if hurries_repair(&before, &after) {
                         // Full means that a scan is ordered already.
                         let _ = hurry.try_send(());
                     }
+                    before = after;
                     if !changes.is_empty() {
                         report(Report::Nodes(changes));
                     }
@@ -101,7 +105,10 @@ impl Engine {
 
     async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
         let mut at: Option<ChunkId> = None;
-        while schedule.scrub_ms > 0 {
+        if schedule.scrub_ms == 0 {
+            return;
+        }
+        loop {
             self.env().sleep(schedule.scrub_ms).await;
             let done = self.scrub(at, schedule.scrub_chunks).await.map(|scrubbed| {
                 at = scrubbed.next;
@@ -110,6 +117,16 @@ impl Engine {
             report_failure(report, "scrubbing", done);
         }
     }
+}
+
+/// Whether some node is newly given up, or newly takes shards: by silence, by an operator's word, or by another engine that watches too.
+fn hurries_repair(before: &BTreeMap<NodeId, NodeStatus>, after: &BTreeMap<NodeId, NodeStatus>) -> bool {
+    let given_up = |status: &NodeStatus| matches!(status.state, NodeState::Draining | NodeState::Removed);
+    let places = |status: &NodeStatus| status.state == NodeState::Online;
+    after.iter().any(|(node, now)| {
+        let then = before.get(node);
+        given_up(now) && !then.is_some_and(given_up) || places(now) && !then.is_some_and(places)
+    })
 }
 
 fn report_failure(report: &(dyn Fn(Report) + Send + Sync), what: &'static str, done: Result<()>) {

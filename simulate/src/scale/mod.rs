@@ -42,6 +42,12 @@ pub struct Arguments {
     /// Outages a year of all nodes of an operator at once (1 hour on average).
     #[arg(long, default_value_t = 2.0)]
     operator_outages: f64,
+    /// Hours of silence after which a node is given up.
+    #[arg(long, default_value_t = 4)]
+    drain_after_hours: u64,
+    /// Operators that share the nodes, in three regions; 0 describes no domains. One for each 100 nodes, but 20 to 100, when not given.
+    #[arg(long)]
+    operators: Option<usize>,
     /// How full the cluster is, 0 to 1.
     #[arg(long, default_value_t = 0.5)]
     fill: f64,
@@ -59,6 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.chunks >= 1, "--chunks must be at least 1");
     ensure!((0.0..=100.0).contains(&arguments.years), "--years must be between 0 and 100");
     ensure!(arguments.fill > 0.0 && arguments.fill <= 0.8, "--fill must be above 0 and at most 0.8: repair needs room");
+    let operators = arguments.operators.unwrap_or(20);
+    ensure!(operators == 0 || (20..=arguments.nodes as usize).contains(&operators), "--operators must be 0, or from 20 to --nodes");
+    ensure!((1..=168).contains(&arguments.drain_after_hours), "--drain-after-hours must be from 1 to 168");
     let rates = [arguments.afr, arguments.short_outages, arguments.long_outages, arguments.operator_outages];
     ensure!(rates.iter().all(|rate| (0.0..=1000.0).contains(rate)), "outages must be between 0 and 1000 a year");
     ensure!(arguments.repair_mib >= 1, "--repair-mib must be at least 1");

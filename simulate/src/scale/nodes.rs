@@ -1,6 +1,7 @@
 //! The nodes: what they are, and what the cluster thinks of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cyxcloud_core::Timestamp;
 use cyxcloud_core::control::health::Fleet;
@@ -8,6 +9,9 @@ use cyxcloud_core::control::lifecycle::{Event, NodeState, NodeStatus, Timers, st
 use cyxcloud_core::data::placement::{ClusterView, Domains, NodeView};
 use cyxcloud_core::id::NodeId;
 use cyxcloud_core::testing::SplitMix64;
+
+use super::Arguments;
+use super::chunks::SHARDS;
 
 /// Regions of every cluster.
 const REGIONS: usize = 3;
@@ -54,28 +58,23 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// `count` nodes with 1, 2, 4 or 8 TiB, of operators that differ in size; `shards` of them fill the cluster to `fill`.
-    pub fn new(count: u32, shards: u64, fill: f64, random: &mut SplitMix64) -> Self {
-        let operators = (count as usize / 100).clamp(20, 100);
+    /// The nodes of a new cluster, each with 1, 2, 4 or 8 TiB; all shards together fill it as far as the arguments say.
+    pub fn new(arguments: &Arguments, random: &mut SplitMix64) -> Self {
+        let count = arguments.nodes as usize;
+        let operators = arguments.operators.unwrap_or((count / 100).clamp(20, 100));
+        let timers = Timers { drain_after_ms: arguments.drain_after_hours * 3_600_000, ..Timers::default() };
         let (all, standings, statuses, members) = Default::default();
-        let mut nodes = Self { all, standings, statuses, members, timers: Timers::default(), operators, shard_bytes: 1 };
+        let mut nodes = Self { all, standings, statuses, members, timers, operators, shard_bytes: 1 };
         let mut sizes = vec![0; operators];
-        for number in 0..count as usize {
-            // Everybody has one; then the first have about eight times as many as the last.
+        for number in 0..count {
+            // Everybody has one; then the first have several times as many as the last.
             let skewed = (operators as f64 * (random.below(1 << 20) as f64 / f64::from(1 << 20)).powf(1.5)) as usize;
             let operator = if number < operators { number } else { skewed };
-            let host = sizes[operator] / NODES_PER_HOST;
-            sizes[operator] += 1;
-            let domains = Domains {
-                host: format!("o{operator}h{host}"),
-                operator: format!("o{operator}"),
-                subnet: format!("o{operator}s{}", host / HOSTS_PER_SUBNET),
-                region: format!("r{}", operator % REGIONS),
-            };
+            let domains = sizes.get_mut(operator).map_or_else(Domains::default, |size| domains(operator, size));
             nodes.join(operator, domains, 1 << (40 + random.below(4)), Timestamp(0));
         }
         let capacity: u64 = nodes.all.iter().map(|node| node.capacity_bytes).sum();
-        nodes.shard_bytes = (capacity as f64 * fill / shards as f64) as u64;
+        nodes.shard_bytes = (capacity as f64 * arguments.fill / (f64::from(arguments.chunks) * SHARDS as f64)) as u64;
         nodes
     }
 
@@ -206,6 +205,18 @@ impl Nodes {
         };
         let fills: Vec<f64> = self.members.iter().filter(|number| self.all[**number as usize].up).map(fill).collect();
         fills.iter().copied().fold(0.0, f64::max) / (fills.iter().sum::<f64>() / fills.len().max(1) as f64)
+    }
+}
+
+/// The domains of an operator's next node; `size` counts those he has.
+fn domains(operator: usize, size: &mut usize) -> Domains {
+    let host = *size / NODES_PER_HOST;
+    *size += 1;
+    Domains {
+        host: format!("o{operator}h{host}"),
+        operator: format!("o{operator}"),
+        subnet: format!("o{operator}s{}", host / HOSTS_PER_SUBNET),
+        region: format!("r{}", operator % REGIONS),
     }
 }
 

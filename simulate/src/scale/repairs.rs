@@ -1,6 +1,7 @@
 //! Repair: asks core's planner about chunks, and carries out what it says at the rate the nodes have for it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cyxcloud_core::Timestamp;
@@ -32,7 +33,7 @@ pub struct Tally {
 
 /// The cluster at one moment, and a record that is filled for one chunk after the other.
 pub struct Planner {
-    view: ClusterView,
+    view: Arc<ClusterView>,
     fleet: Fleet,
     record: ChunkRecord,
     states: Vec<CopyState>,
@@ -48,7 +49,7 @@ impl Planner {
         Self { view, fleet, record, states: Vec::new(), avoid: BTreeSet::new() }
     }
 
-    fn load(&mut self, nodes: &Nodes, chunk: u32, holders: &[u32; SHARDS]) {
+    fn load(&mut self, chunk: u32, holders: &[u32; SHARDS]) {
         self.record.id = id(chunk);
         self.record.copies.clear();
         self.record.copies.extend((0..).zip(holders).map(|(shard, node)| Copy { shard, node: node_id(*node) }));
@@ -57,15 +58,15 @@ impl Planner {
     }
 
     /// How urgent a chunk is; None when repair has nothing to do for it.
-    fn priority(&mut self, nodes: &Nodes, chunk: u32, holders: &[u32; SHARDS]) -> Option<u32> {
-        self.load(nodes, chunk, holders);
+    fn priority(&mut self, chunk: u32, holders: &[u32; SHARDS]) -> Option<u32> {
+        self.load(chunk, holders);
         let health = self.fleet.judge(SCHEME, &self.record.copies, &self.states);
         health.needs_repair.then(|| health.priority(SCHEME))
     }
 
     /// What core's planner says of a chunk: the one place where it is asked.
-    fn plan(&mut self, nodes: &Nodes, chunk: u32, holders: &[u32; SHARDS]) -> cyxcloud_core::Result<Option<Plan>> {
-        self.load(nodes, chunk, holders);
+    fn plan(&mut self, chunk: u32, holders: &[u32; SHARDS]) -> cyxcloud_core::Result<Option<Plan>> {
+        self.load(chunk, holders);
         let case = Case { record: &self.record, states: &self.states, strays: &[], avoid: &self.avoid };
         repair::plan(&self.view, &self.fleet, NODE_TOLERANCE, &case)
     }
@@ -75,7 +76,7 @@ impl Planner {
 pub fn repair(nodes: &mut Nodes, chunks: &mut Chunks, tally: &mut Tally, budget: u64, now: Timestamp) {
     let mut planner = Planner::new(nodes, now);
     let waiting = chunks.drain_queue();
-    let urgency = |chunk: u32| Some((planner.priority(nodes, chunk, &chunks.holders[chunk as usize])?, chunk));
+    let urgency = |chunk: u32| Some((planner.priority(chunk, &chunks.holders[chunk as usize])?, chunk));
     let mut due: Vec<(u32, u32)> = waiting.into_iter().filter(|chunk| !chunks.is_lost(*chunk)).filter_map(urgency).collect();
     due.sort_unstable();
     let mut moved = 0;
@@ -85,7 +86,7 @@ pub fn repair(nodes: &mut Nodes, chunks: &mut Chunks, tally: &mut Tally, budget:
             continue;
         }
         let before = Instant::now();
-        let plan = planner.plan(nodes, chunk, &chunks.holders[chunk as usize]);
+        let plan = planner.plan(chunk, &chunks.holders[chunk as usize]);
         tally.planning += before.elapsed();
         tally.plans += 1;
         match plan {
@@ -115,13 +116,32 @@ fn carry_out(nodes: &mut Nodes, chunks: &mut Chunks, tally: &mut Tally, chunk: u
     read + written
 }
 
-/// Asks the planner about every chunk, as a real scan does. Returns how long that took, and queues what needs repair and nobody had noticed.
-pub fn scan_all(nodes: &Nodes, chunks: &mut Chunks, now: Timestamp) -> (Duration, u64) {
+/// What a scan of all chunks found that nobody had noticed.
+#[derive(Default)]
+pub struct Scan {
+    pub took: Duration,
+    /// Chunks whose shards crowd in some domain, and now there is a better place: no failure tells of that.
+    pub crowded: u64,
+    /// Other chunks in need of repair: the sieve let them slip.
+    pub overlooked: u64,
+}
+
+/// Asks the planner about every chunk, as a real scan does, and queues what needs repair.
+pub fn scan_all(nodes: &Nodes, chunks: &mut Chunks, now: Timestamp) -> Scan {
     let mut planner = Planner::new(nodes, now);
     let before = Instant::now();
-    let wanted = |chunk: &u32| matches!(planner.plan(nodes, *chunk, &chunks.holders[*chunk as usize]), Ok(Some(_)));
-    let found: Vec<u32> = (0..chunks.count()).filter(wanted).collect();
-    let took = before.elapsed();
-    let unnoticed = found.into_iter().filter(|chunk| chunks.enqueue(*chunk)).count();
-    (took, unnoticed as u64)
+    let mut found = Vec::new();
+    for chunk in 0..chunks.count() {
+        if matches!(planner.plan(chunk, &chunks.holders[chunk as usize]), Ok(Some(_))) {
+            found.push(chunk);
+        }
+    }
+    let mut scan = Scan { took: before.elapsed(), ..Scan::default() };
+    found.retain(|chunk| chunks.enqueue(*chunk));
+    for chunk in found {
+        planner.load(chunk, &chunks.holders[chunk as usize]);
+        let crowded = planner.fleet.judge(SCHEME, &planner.record.copies, &planner.states).clumped;
+        *if crowded { &mut scan.crowded } else { &mut scan.overlooked } += 1;
+    }
+    scan
 }

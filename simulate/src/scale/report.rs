@@ -60,7 +60,10 @@ pub struct Report {
     pub full_scans: u32,
     pub full_scan_seconds: f64,
     pub full_scan_ns_per_chunk: u64,
-    pub found_by_full_scans_only: u64,
+    /// Chunks that full scans spread better, without any failure.
+    pub crowded: u64,
+    /// Chunks in need of repair that only full scans found; more than 0 is a mistake of the model.
+    pub overlooked: u64,
     pub events: u64,
     /// Same arguments, same digest.
     pub digest: String,
@@ -87,7 +90,7 @@ impl fmt::Display for Report {
         line("fewest shards on disks", by_shards(&self.fewest_intact))?;
         line("fewest shards readable at once", by_shards(&self.fewest_readable))?;
         let scan = format!("{:.2} s, {} ns a chunk", self.full_scan_seconds, self.full_scan_ns_per_chunk);
-        line("full scan", format!("{scan}; {} scans found {} unnoticed", self.full_scans, self.found_by_full_scans_only))?;
+        line("full scan", format!("{scan}; {} of them found {} crowded, {} overlooked", self.full_scans, self.crowded, self.overlooked))?;
         line("peak memory", self.peak_memory_mib.map_or("unknown".into(), |mib| format!("{mib} MiB")))?;
         line("wall time", format!("{:.1} s", self.wall_seconds))?;
         line("digest", self.digest.clone())

@@ -44,7 +44,8 @@ struct Figures {
     shards_given_up: u64,
     full_scans: u32,
     full_scanning: Duration,
-    unnoticed: u64,
+    crowded: u64,
+    overlooked: u64,
     events: u64,
 }
 
@@ -52,8 +53,7 @@ impl World {
     /// A cluster with all chunks placed.
     pub fn new(arguments: &Arguments, progress: &mut Progress) -> Result<Self> {
         let mut random = SplitMix64(arguments.seed);
-        let shards = u64::from(arguments.chunks) * SHARDS as u64;
-        let nodes = Nodes::new(arguments.nodes, shards, arguments.fill, &mut random);
+        let nodes = Nodes::new(arguments, &mut random);
         let agenda = Agenda::new(random, [arguments.afr, arguments.short_outages, arguments.long_outages], arguments.operator_outages);
         let chunks = Chunks::new(arguments.chunks);
         let (tally, schedule, figures) = Default::default();
@@ -222,10 +222,11 @@ impl World {
     }
 
     fn scan(&mut self, now: Timestamp) {
-        let (took, unnoticed) = scan_all(&self.nodes, &mut self.chunks, now);
+        let scan = scan_all(&self.nodes, &mut self.chunks, now);
         self.figures.full_scans += 1;
-        self.figures.full_scanning += took;
-        self.figures.unnoticed += unnoticed;
+        self.figures.full_scanning += scan.took;
+        self.figures.crowded += scan.crowded;
+        self.figures.overlooked += scan.overlooked;
     }
 
     /// What came of it.
@@ -263,11 +264,62 @@ impl World {
             full_scans,
             full_scan_seconds: scan_seconds,
             full_scan_ns_per_chunk: (scan_seconds * 1e9) as u64 / chunks,
-            found_by_full_scans_only: self.figures.unnoticed,
+            crowded: self.figures.crowded,
+            overlooked: self.figures.overlooked,
             events: self.figures.events,
             digest: format!("{:016x}", self.chunks.digest()),
             peak_memory_mib: peak_memory_bytes().map(|bytes| bytes >> 20),
             wall_seconds,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lived(seed: u64) -> World {
+        let arguments = Arguments {
+            nodes: 60,
+            chunks: 500,
+            years: 0.5,
+            seed,
+            afr: 1.0,
+            short_outages: 20.0,
+            long_outages: 2.0,
+            operator_outages: 2.0,
+            drain_after_hours: 4,
+            operators: None,
+            fill: 0.5,
+            repair_mib: 20,
+            json: false,
+        };
+        let mut progress = Progress::new();
+        let mut world = World::new(&arguments, &mut progress).unwrap();
+        world.live(&mut progress).unwrap();
+        world
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_world() {
+        let digest = |seed| lived(seed).report(0.0).digest;
+        assert_eq!(digest(1), digest(1));
+        assert_ne!(digest(1), digest(2));
+    }
+
+    #[test]
+    fn counts_equal_a_recount_and_nothing_is_overlooked() {
+        let mut world = lived(3);
+        let mut shards = std::collections::BTreeMap::new();
+        for node in world.chunks.holders.iter().flatten() {
+            *shards.entry(*node).or_insert(0) += 1;
+        }
+        for (node, count) in shards {
+            assert_eq!(world.nodes.get(node).shards, count);
+            assert_eq!(BTreeSet::from_iter(world.chunks.take_list(node)).len() as u64, count);
+        }
+        let report = world.report(0.0);
+        assert_eq!((report.chunks_lost, report.overlooked), (0, 0), "{report}");
+        assert!(report.deaths > 10 && report.repaired_chunks > 500, "{report}");
     }
 }

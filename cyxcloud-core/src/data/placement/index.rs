@@ -97,13 +97,14 @@ impl Index {
     /// Numbers the domains of one level, those with a writable node first.
     fn number_domains(&mut self, nodes: &[NodeView], place: usize) {
         let first = self.domains;
-        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        // Numbers are faster to compare than names; two names with one number are still told apart.
+        let mut names: BTreeMap<(u64, &str), usize> = BTreeMap::new();
         for writable in [true, false] {
             for (spot, node) in self.spots.iter_mut().zip(nodes).filter(|(_, node)| node.writable == writable) {
                 let next = self.domains;
                 let number = match node.domains.at(Level::ALL[place]) {
                     "" => next,
-                    name => *names.entry(name).or_insert(next),
+                    name => *names.entry((mix_name(name), name)).or_insert(next),
                 };
                 spot.domains[place] = number as u32;
                 self.domains = self.domains.max(number + 1);
@@ -179,6 +180,11 @@ pub(super) fn seed(chunk: ChunkId) -> u64 {
 
 fn mix_id(id: NodeId) -> u64 {
     mix(word(&id.0) ^ mix(word(&id.0[8..])))
+}
+
+fn mix_name(name: &str) -> u64 {
+    let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    name.as_bytes().chunks(8).fold(0, |sum, bytes| mix(sum ^ word(bytes)))
 }
 
 fn word(bytes: &[u8]) -> u64 {

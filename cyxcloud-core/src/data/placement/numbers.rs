@@ -16,7 +16,11 @@ impl Numbers {
     /// `ids` in order, each once.
     pub(super) fn new(ids: Vec<NodeId>) -> Self {
         let bits = (ids.len() + 1).ilog2() + 1;
-        let starts = (0..=1usize << bits).map(|value| ids.partition_point(|id| first(*id, bits) < value) as u32).collect();
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        for (number, id) in (0..).zip(&ids) {
+            starts.resize(starts.len().max(first(*id, bits) + 1), number);
+        }
+        starts.resize((1 << bits) + 1, ids.len() as u32);
         Self { ids, starts, bits }
     }
 

@@ -113,11 +113,6 @@ impl ClusterView {
         self.index.spots[number].domains
     }
 
-    /// How many domains have a writable node, narrow to wide.
-    pub(crate) fn writable_domains(&self) -> [usize; Level::ALL.len()] {
-        self.index.open.clone().map(|open| open.len())
-    }
-
     pub(super) fn index(&self) -> &Index {
         &self.index
     }
