@@ -1,6 +1,6 @@
 //! What all simulated ports of one seed share: the nodes, the network, the dice, and what the checkers know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -9,6 +9,7 @@ use futures::channel::mpsc;
 use super::check::history::{History, Key};
 use super::check::ledger::Ledger;
 use super::check::{Checker, Violation};
+use super::content::Block;
 use super::disk::{Damage, Disk};
 use super::faults::{FaultKind, Plan};
 use super::network::Lies;
@@ -31,6 +32,8 @@ pub(super) struct World {
     pub(super) meta_out_until_ms: AtomicU64,
     pub(super) numbers: Numbers,
     pub(super) lies: Mutex<Lies>,
+    /// What was written of late.
+    pub(super) recent: Mutex<VecDeque<Vec<Block>>>,
     /// Faults under way, which end by themselves or with the chaos.
     fault_tasks: Mutex<Vec<Task>>,
     /// Tells the chaos which gateways are to be dropped now.
@@ -97,6 +100,7 @@ impl World {
             meta_out_until_ms: AtomicU64::new(0),
             numbers: Numbers::default(),
             lies: Mutex::default(),
+            recent: Mutex::default(),
             fault_tasks: Mutex::default(),
             dying: Mutex::default(),
             taken_away: Mutex::default(),
