@@ -24,12 +24,15 @@ pub mod environment;
 pub mod meta;
 pub mod store;
 pub mod transport;
+mod upkeep;
 
 pub use bucket::{Bucket, PutOptions};
 pub use cluster::{Cluster, ClusterBuilder};
 /// The engine and its vocabulary, for shells and driver authors.
 pub use cyxcloud_core as core;
 pub use cyxcloud_core::data::erasure::Scheme;
+pub use cyxcloud_core::engine::{Report, Schedule};
 pub use cyxcloud_core::policy::Policy;
 pub use cyxcloud_core::port::{Metadata, ObjectHead, Precondition, Trashed};
 pub use cyxcloud_core::{Error, ErrorKind, Result};
+pub use upkeep::Upkeep;

@@ -38,6 +38,13 @@ enum Command {
         #[arg(long, default_value_t = 50)]
         rounds: u32,
     },
+    /// Plays seeds of the simulator: `cargo xtask sim --seeds 0..5000`, `cargo xtask sim --replay 17 --trace`, `cargo xtask sim --help`.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// Arguments of `cyxcloud-simulate seeds`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Wipes, stops and damages nodes of `cyxcloud dev` while it is read and written.
     LostNodes,
     /// Shows how much memory a PUT and a GET of 1 GiB take; fails above 300 MiB.
@@ -60,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fix => ci::fix(),
         Command::S3Clients { only, big_mib } => suites::s3_clients(only.as_deref(), big_mib),
         Command::Kill9 { rounds } => suites::kill9(rounds),
+        Command::Sim { arguments } => suites::sim(&arguments),
         Command::LostNodes => suites::lost_nodes(),
         Command::Memory => suites::memory(),
         Command::Scale { arguments } => suites::scale(&arguments),

@@ -32,6 +32,13 @@ pub fn kill9(rounds: u32) -> Result<()> {
     python("tests/faults/kill9.py", &["--rounds", &rounds.to_string()])
 }
 
+/// Seeds of the simulator.
+pub fn sim(arguments: &[String]) -> Result<()> {
+    let run = ["run", "--release", "--quiet", "-p", "cyxcloud-simulate", "--", "seeds"];
+    let arguments: Vec<&str> = run.into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    sh::run("cargo", &arguments)
+}
+
 /// Nodes wiped, stopped and damaged under load.
 pub fn lost_nodes() -> Result<()> {
     python("tests/faults/lost_nodes.py", &[])

@@ -16,6 +16,8 @@ use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// Heartbeats asked for at the same time.
 const PARALLEL: usize = 64;
+/// Tries to change where a node stands while others change it too.
+const MOVE_TRIES: usize = 5;
 
 /// What an engine remembers of the nodes between two looks at the metadata.
 #[derive(Default)]
@@ -83,15 +85,19 @@ impl Engine {
             }
             statuses.insert(node, next.status);
             let from = was.map(|status| status.state);
-            if from != Some(next.status.state) || !next.effects.is_empty() {
+            // A removed node that still answers is refused at every heartbeat, which is no news.
+            let news = next.effects.iter().any(|effect| *effect != Effect::Refused);
+            if from != Some(next.status.state) || news {
                 changes.push(NodeChange { node, from, to: next.status.state, effects: next.effects });
             }
         }
         self.know(statuses, now);
+        // Nodes take their time to answer; what others stored meanwhile, an operator's drain for one, counts at once.
+        self.refresh_nodes().await?;
         Ok(changes)
     }
 
-    /// Reads from the metadata where the nodes stand; for engines that do not watch themselves.
+    /// Reads from the metadata where the nodes stand. Later heartbeats that this engine heard itself it keeps.
     ///
     /// # Errors
     /// Those of [`crate::port::Meta::node_statuses`].
@@ -102,8 +108,13 @@ impl Engine {
         Ok(())
     }
 
-    fn know(&self, statuses: BTreeMap<NodeId, NodeStatus>, now: Timestamp) {
+    /// Takes over what is stored, but for heartbeats that this engine heard itself.
+    fn know(&self, mut statuses: BTreeMap<NodeId, NodeStatus>, now: Timestamp) {
         let mut known = self.nodes.known();
+        for (node, status) in &mut statuses {
+            let heard = known.statuses.get(node).map_or(Timestamp(0), |known| known.last_heartbeat);
+            status.last_heartbeat = status.last_heartbeat.max(heard);
+        }
         known.ahead_ms = (now.0 as i64).saturating_sub(self.now().0 as i64);
         known.statuses = Arc::new(statuses);
     }
@@ -113,13 +124,13 @@ impl Engine {
         Timestamp(self.now().0.saturating_add_signed(self.nodes.known().ahead_ms))
     }
 
-    /// Takes a node into the cluster: a new one, one whose process has started again, or one that was removed.
+    /// Takes a node into the cluster: a new one, or one that was removed, for which it is the only way back. For a node that belongs it is a
+    /// heartbeat.
     ///
     /// # Errors
     /// Those of the metadata store.
     pub async fn register_node(&self, node: NodeId) -> Result<NodeStatus> {
-        let was = self.stored_statuses().await?.get(&node).copied();
-        self.move_node(node, was, Event::Registered).await
+        self.move_node(node, Event::Registered).await
     }
 
     /// Has the shards of a node placed elsewhere and gives it no new ones, until [`Engine::cancel_drain`]. It serves reads meanwhile.
@@ -164,19 +175,31 @@ impl Engine {
     }
 
     async fn operate(&self, node: NodeId, event: Event) -> Result<NodeStatus> {
-        let was = self.stored_statuses().await?.get(&node).copied();
-        let was = was.ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
-        self.move_node(node, Some(was), event).await
+        if !self.stored_statuses().await?.contains_key(&node) {
+            return Err(Error::not_found(format!("{node:?} is not known")));
+        }
+        self.move_node(node, event).await
     }
 
-    async fn move_node(&self, node: NodeId, was: Option<NodeStatus>, event: Event) -> Result<NodeStatus> {
-        let next = step(was.as_ref(), event, self.meta().now().await?, &self.policy.timers);
-        if next.effects.contains(&Effect::Refused) {
-            return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.map(|status| status.state))));
+    async fn move_node(&self, node: NodeId, event: Event) -> Result<NodeStatus> {
+        let mut tries = 0;
+        loop {
+            let was = self.stored_statuses().await?.get(&node).copied();
+            let next = step(was.as_ref(), event, self.meta().now().await?, &self.policy.timers);
+            if next.effects.contains(&Effect::Refused) {
+                return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.map(|status| status.state))));
+            }
+            tries += 1;
+            match self.meta().set_node_status(node, was, next.status).await {
+                // A heartbeat came between the look and the change.
+                Err(e) if e.kind() == ErrorKind::Conflict && tries < MOVE_TRIES => {}
+                Err(e) => return Err(e),
+                Ok(()) => {
+                    self.refresh_nodes().await?;
+                    return Ok(next.status);
+                }
+            }
         }
-        self.meta().set_node_status(node, was, next.status).await?;
-        self.refresh_nodes().await?;
-        Ok(next.status)
     }
 
     async fn stored_statuses(&self) -> Result<BTreeMap<NodeId, NodeStatus>> {

@@ -215,7 +215,7 @@ impl Engine {
 
 /// What one try has learned about copies and nodes.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     /// Copies that are missing or damaged.
     bad: BTreeSet<Copy>,
     /// Nodes that did not answer.
@@ -235,19 +235,19 @@ impl Known {
 }
 
 /// One plan being carried out.
-struct Repair<'a> {
-    engine: &'a Engine,
-    epoch: u64,
-    record: &'a ChunkRecord,
-    plan: Plan,
+pub(super) struct Repair<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) epoch: u64,
+    pub(super) record: &'a ChunkRecord,
+    pub(super) plan: Plan,
     /// Copies the chunk can be read from.
-    sources: Vec<Copy>,
-    lanes: &'a Lanes,
+    pub(super) sources: Vec<Copy>,
+    pub(super) lanes: &'a Lanes,
 }
 
 impl Repair<'_> {
     /// Makes the planned copies, proves all, and changes the record. After an error `known` says what to plan around.
-    async fn carry_out(&self, known: &mut Known, done: &mut Repaired) -> Result<()> {
+    pub(super) async fn carry_out(&self, known: &mut Known, done: &mut Repaired) -> Result<()> {
         let shards = self.payloads(known, done).await?;
         let writes = self.plan.write.iter().map(|write| self.write(write.copy, &shards).boxed());
         let written = join_all(writes).await;
@@ -348,13 +348,13 @@ impl Repaired {
 }
 
 /// Lets only so many writes at a time reach one node.
-struct Lanes {
+pub(super) struct Lanes {
     per_node: usize,
     lanes: Mutex<BTreeMap<(NodeId, usize), Arc<Lane<()>>>>,
 }
 
 impl Lanes {
-    fn new(per_node: usize) -> Self {
+    pub(super) fn new(per_node: usize) -> Self {
         Self { per_node, lanes: Mutex::default() }
     }
 

@@ -1,12 +1,15 @@
-//! Upkeep: what a cluster does unasked. Heartbeats, repair scans and repairs, garbage collection and scrubbing, each at its own pace.
+//! Upkeep: what a cluster does unasked. Heartbeats, repair scans and repairs, garbage collection, scrubbing and balancing, each at its own
+//! pace.
+
+use std::collections::BTreeMap;
 
 use futures::channel::mpsc;
-use futures::future::{Either, join4, select};
+use futures::future::{Either, join5, select};
 use futures::stream::StreamExt;
 
-use super::{Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
-use crate::control::lifecycle::Effect;
-use crate::id::ChunkId;
+use super::{Balanced, Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
+use crate::control::lifecycle::{NodeState, NodeStatus};
+use crate::id::{ChunkId, NodeId};
 use crate::{Error, Result};
 
 /// How often each kind of upkeep is done, in milliseconds between the end of one round and the start of the next.
@@ -20,11 +23,22 @@ pub struct Schedule {
     pub scrub_ms: u64,
     /// Chunks verified in one stretch.
     pub scrub_chunks: usize,
+    /// Rounds of balancing; 0 does none.
+    pub balance_ms: u64,
+    /// Bytes moved in one round.
+    pub balance_budget_bytes: u64,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { repair_ms: 300_000, gc_ms: 300_000, scrub_ms: 60_000, scrub_chunks: 16 }
+        Self {
+            repair_ms: 300_000,
+            gc_ms: 300_000,
+            scrub_ms: 60_000,
+            scrub_chunks: 16,
+            balance_ms: 3_600_000,
+            balance_budget_bytes: 1 << 30,
+        }
     }
 }
 
@@ -41,6 +55,8 @@ pub enum Report {
     Collected(Collected),
     /// A stretch of scrubbing.
     Scrubbed(Scrubbed),
+    /// A round of balancing.
+    Balanced(Balanced),
     /// A round that failed; the next one comes as planned.
     Failed(&'static str, Error),
 }
@@ -49,24 +65,27 @@ impl Engine {
     /// Does upkeep for ever. Several engines of a cluster may do it at once: jobs and garbage are claimed, so that they share the work.
     pub async fn upkeep(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
         let (hurry, mut hurried) = mpsc::channel(1);
-        join4(
+        join5(
             self.keep_watching(report, hurry),
             self.keep_repairing(schedule, report, &mut hurried),
             self.keep_collecting(schedule, report),
             self.keep_scrubbing(schedule, report),
+            self.keep_balancing(schedule, report),
         )
         .await;
     }
 
     async fn keep_watching(&self, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<()>) {
+        let mut before = self.node_statuses();
         loop {
             match self.watch_nodes().await {
                 Ok(changes) => {
-                    let matters = |change: &NodeChange| change.effects.iter().any(|e| matches!(e, Effect::PlaceElsewhere | Effect::Place));
-                    if changes.iter().any(matters) {
+                    let after = self.node_statuses();
+                    if hurries_repair(&before, &after) {
                         // Full means that a scan is ordered already.
                         let _ = hurry.try_send(());
                     }
+                    before = after;
                     if !changes.is_empty() {
                         report(Report::Nodes(changes));
                     }
@@ -101,7 +120,10 @@ impl Engine {
 
     async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
         let mut at: Option<ChunkId> = None;
-        while schedule.scrub_ms > 0 {
+        if schedule.scrub_ms == 0 {
+            return;
+        }
+        loop {
             self.env().sleep(schedule.scrub_ms).await;
             let done = self.scrub(at, schedule.scrub_chunks).await.map(|scrubbed| {
                 at = scrubbed.next;
@@ -110,6 +132,24 @@ impl Engine {
             report_failure(report, "scrubbing", done);
         }
     }
+
+    async fn keep_balancing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+        while schedule.balance_ms > 0 {
+            self.env().sleep(schedule.balance_ms).await;
+            let done = self.balance(schedule.balance_budget_bytes).await.map(|balanced| report(Report::Balanced(balanced)));
+            report_failure(report, "balancing", done);
+        }
+    }
+}
+
+/// Whether some node is newly given up, or newly takes shards: by silence, by an operator's word, or by another engine that watches too.
+fn hurries_repair(before: &BTreeMap<NodeId, NodeStatus>, after: &BTreeMap<NodeId, NodeStatus>) -> bool {
+    let given_up = |status: &NodeStatus| matches!(status.state, NodeState::Draining | NodeState::Removed);
+    let places = |status: &NodeStatus| status.state == NodeState::Online;
+    after.iter().any(|(node, now)| {
+        let then = before.get(node);
+        given_up(now) && !then.is_some_and(given_up) || places(now) && !then.is_some_and(places)
+    })
 }
 
 fn report_failure(report: &(dyn Fn(Report) + Send + Sync), what: &'static str, done: Result<()>) {

@@ -17,10 +17,16 @@ enum Command {
     Dev(dev::DevArgs),
     /// Manage the access keys of a running `cyxcloud dev`; every name is an account of its own.
     DevKey(dev::KeyArgs),
-    /// Stop, start, wipe or list the virtual nodes of a running `cyxcloud dev`.
+    /// List, stop, start, wipe, drain, remove the virtual nodes of a running `cyxcloud dev`.
     DevNode(dev::NodeArgs),
     /// Collect the garbage of a running `cyxcloud dev` now.
     DevGc(dev::GcArgs),
+    /// Look for chunks that need repair in a running `cyxcloud dev` and repair them now.
+    DevRepair(dev::RepairArgs),
+    /// Read and verify every shard of a running `cyxcloud dev`.
+    DevScrub(dev::ScrubArgs),
+    /// List and restore deleted objects of a running `cyxcloud dev` that keeps a trash.
+    DevTrash(dev::TrashArgs),
 }
 
 #[tokio::main]
@@ -30,6 +36,9 @@ async fn main() -> std::process::ExitCode {
         Command::DevKey(args) => dev::key(args).await,
         Command::DevNode(args) => dev::node(args).await,
         Command::DevGc(args) => dev::gc(args).await,
+        Command::DevRepair(args) => dev::repair(args).await,
+        Command::DevScrub(args) => dev::scrub(args).await,
+        Command::DevTrash(args) => dev::trash(args).await,
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

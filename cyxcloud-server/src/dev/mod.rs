@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::{http, s3, unread_body};
 use keys::DevKeys;
-pub use remote::{GcArgs, KeyArgs, NodeArgs, gc, key, node};
+pub use remote::{GcArgs, KeyArgs, NodeArgs, RepairArgs, ScrubArgs, TrashArgs, gc, key, node, repair, scrub, trash};
 
 /// Region that clients sign for.
 const REGION: &str = "us-east-1";
@@ -91,13 +91,12 @@ pub async fn run(args: DevArgs) -> Result<()> {
 
     banner::print(address, keys.root(), &cluster, REGION, args.json)?;
     let (stop, stopped) = watch::channel(false);
-    let (engine, schedule) = (cluster.engine().clone(), args.upkeep.schedule());
-    let upkeep = tokio::spawn(async move { upkeep::run(&engine, schedule).await });
+    let upkeep = cluster.spawn_upkeep(args.upkeep.schedule(), upkeep::log);
     let server = tokio::spawn(http::serve(listener, app, wait(stopped)));
     interrupted().await;
     tracing::info!("stopping");
     stop.send_replace(true);
-    upkeep.abort();
+    upkeep.stop().await;
     if tokio::time::timeout(DRAIN, server).await.is_err() {
         tracing::warn!("requests were still in flight after {} s; they were not acknowledged", DRAIN.as_secs());
     }

@@ -1,9 +1,11 @@
 //! What `cyxcloud dev` does unasked, how often, and the timers it goes by.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use cyxcloud_sdk::Policy;
 use cyxcloud_sdk::core::control::lifecycle::Timers;
-use cyxcloud_sdk::core::engine::{Engine, Report, Schedule};
+use cyxcloud_sdk::core::engine::{Report, Schedule};
 
 /// Options of upkeep. The defaults are those of a cluster of machines; a test or a demonstration shortens them.
 #[derive(Args, Debug)]
@@ -26,6 +28,9 @@ pub struct UpkeepArgs {
     /// Time between two stretches of scrubbing, which reads shards and verifies them; 0 does none.
     #[arg(long, default_value_t = Schedule::default().scrub_ms)]
     scrub_interval_ms: u64,
+    /// Chunks verified in one stretch of scrubbing.
+    #[arg(long, default_value_t = Schedule::default().scrub_chunks)]
+    scrub_chunks: usize,
     /// Time between two heartbeats of a node.
     #[arg(long, default_value_t = Timers::default().heartbeat_ms)]
     heartbeat_ms: u64,
@@ -68,17 +73,13 @@ impl UpkeepArgs {
             repair_ms: self.repair_interval_ms.max(1),
             gc_ms: self.gc_interval_ms.max(1),
             scrub_ms: self.scrub_interval_ms,
-            ..Schedule::default()
+            scrub_chunks: self.scrub_chunks.max(1),
         }
     }
 }
 
-/// Does upkeep for ever and logs what it did.
-pub async fn run(engine: &Engine, schedule: Schedule) {
-    engine.upkeep(schedule, &log).await;
-}
-
-fn log(report: Report) {
+/// Logs what upkeep did: what is wrong as warnings, what it mended as information.
+pub fn log(report: Report) {
     match report {
         Report::Nodes(changes) => {
             for change in changes {
@@ -89,8 +90,12 @@ fn log(report: Report) {
         Report::Scan(scan) if scan.damaged > 0 => tracing::info!(?scan, "chunks need repair"),
         Report::Repaired(done) if done.failed > 0 => tracing::warn!(?done, "some repairs failed and will be tried again"),
         Report::Repaired(done) if done.completed > 0 => tracing::info!(?done, "repaired"),
-        Report::Scrubbed(done) if !done.damaged.is_empty() => tracing::warn!(damaged = ?done.damaged, "scrubbing found damaged shards"),
-        Report::Scan(_) | Report::Repaired(_) | Report::Scrubbed(_) => {}
+        Report::Scrubbed(done) if !done.damaged.is_empty() => {
+            let nodes: BTreeSet<String> = done.damaged.iter().map(|(_, copy)| copy.node.to_string()).collect();
+            tracing::warn!(shards = done.damaged.len(), ?nodes, "scrubbing found missing or damaged shards; they will be repaired");
+        }
+        Report::Balanced(done) if done.moves > 0 => tracing::info!(?done, "balanced"),
+        Report::Balanced(_) | Report::Scan(_) | Report::Repaired(_) | Report::Scrubbed(_) => {}
         Report::Collected(done) => tracing::debug!(?done, "collected garbage"),
         Report::Failed(what, error) => tracing::warn!(%error, "{what} will be tried again"),
     }

@@ -244,3 +244,27 @@ fn upkeep_heals_and_collects_unasked() {
     assert!(!reports.iter().any(|report| matches!(report, crate::engine::Report::Failed(..))), "{reports:?}");
     assert!(reports.iter().any(|report| matches!(report, crate::engine::Report::Scrubbed(done) if done.copies > 0)));
 }
+
+#[test]
+fn balance_moves_shards_to_nodes_that_came_later() {
+    let world = World::with_capacity(28, policy(), 1 << 20);
+    watch(&world);
+    (14..28).for_each(|n| world.nodes.set(n, Fault::Away));
+    (0..20).for_each(|n| drop(world.put(&format!("key{n}"), &payload(n, 400_000)).unwrap()));
+    (14..28).for_each(|n| world.nodes.set(n, Fault::None));
+    live(&world, 60_000);
+    let frame = crate::data::shard::frame_bytes(4032);
+    let first = world.time.run(world.engine.balance(10 * frame)).unwrap();
+    assert_eq!((first.moves, first.failed, first.moved_bytes), (10, 0, 10 * frame), "the budget is kept");
+    let mut rounds = Vec::new();
+    while rounds.last().is_none_or(|last: &crate::engine::Balanced| last.moves > 0) {
+        assert!(rounds.len() < 20, "it comes to an end: {rounds:?}");
+        rounds.push(world.time.run(world.engine.balance(u64::MAX)).unwrap());
+    }
+    let (last, failed) = (rounds[rounds.len() - 1], rounds.iter().map(|round| round.failed).sum::<u64>());
+    assert!(last.skew_after < 0.1 && first.skew_before > 0.9 && failed == 0, "{first:?} {rounds:?}");
+    assert_whole(&world);
+    world.time.run(world.engine.collect_garbage()).unwrap();
+    assert_eq!(world.shards(), 200 * 14);
+    (0..20).for_each(|n| assert_eq!(world.get(&format!("key{n}")).unwrap(), payload(n, 400_000)));
+}

@@ -112,6 +112,9 @@ pub(super) struct Numbers {
     write: AtomicU32,
 }
 
+/// So many values are remembered to be written again.
+const RECENT: usize = 5;
+
 /// One client of a gateway.
 pub(super) struct Client {
     pub(super) world: Arc<World>,
@@ -179,7 +182,7 @@ impl Client {
         self.end(op, self.outcome(kind, done.err(), Outcome::Failed));
     }
 
-    /// What operators do. They take at most a quarter of the nodes away, and remove one only where the budget of losses allows it.
+    /// What operators do. They take at most a quarter of the nodes away, and remove one only where nothing else is lost.
     async fn operate(&self) {
         let node = self.world.dice().below(self.world.plan.nodes.into()) as u8;
         let op = self.begin(OpKind::Operate, u16::MAX);
@@ -190,7 +193,7 @@ impl Client {
         }
         let done = match what {
             0 => engine.drain_node(id).await,
-            1 if self.world.may_lose(node) => engine.remove_node(id).await,
+            1 if self.world.may_remove(node) => engine.remove_node(id).await,
             1 | 2 => engine.cancel_drain(id).await,
             3 => engine.announce_maintenance(id, 60_000).await,
             _ => engine.end_maintenance(id).await,
@@ -246,16 +249,25 @@ impl Client {
         let mut dice = self.world.dice();
         let own = |part: u32| 1_000 + write * 8 + part;
         let full = self.world.plan.policy.chunk_size_bytes as u16;
-        let blocks = match dice.below(10) {
-            0..2 if inline => vec![Block { seed: own(0), len: dice.below(65) as u16 }],
-            0..5 => (0..=dice.below(2)).map(|_| Block { seed: dice.below(5) as u32, len: full }).collect(),
-            5..9 => vec![Block { seed: own(0), len: dice.within(1..=u64::from(full)) as u16 }],
+        let recent = &mut *self.world.recent.lock().unwrap();
+        let blocks: Vec<Block> = match dice.below(14) {
+            // The same bytes as another write of late: its chunks may be live, dying, under repair.
+            0..4 if !recent.is_empty() => recent[dice.below(recent.len())].clone(),
+            0..6 if inline => vec![Block { seed: own(0), len: dice.below(65) as u16 }],
+            0..9 => (0..=dice.below(2)).map(|_| Block { seed: dice.below(5) as u32, len: full }).collect(),
+            9..13 => vec![Block { seed: own(0), len: dice.within(1..=u64::from(full)) as u16 }],
             _ => vec![
                 Block { seed: own(0), len: full },
                 Block { seed: own(1), len: full },
                 Block { seed: own(2), len: dice.below(900) as u16 },
             ],
         };
+        if blocks.iter().any(|block| block.len > 64) {
+            recent.push_back(blocks.clone());
+            while recent.len() > RECENT {
+                recent.pop_front();
+            }
+        }
         Value { write, blocks }
     }
 

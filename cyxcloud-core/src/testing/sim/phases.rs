@@ -144,7 +144,8 @@ async fn watch(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<(
             a.watch_nodes().await?;
         } else {
             let (one, two) = join(a.watch_nodes(), b.watch_nodes()).await;
-            (one?, two?);
+            one?;
+            two?;
         }
         a.refresh_nodes().await?;
         for (node, _) in a.node_statuses().iter().filter(|(_, status)| status.maintenance_until.is_some() && status.belongs()) {
@@ -171,7 +172,8 @@ async fn mend(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<()
     for _ in 0..MAX_ROUNDS {
         let scan = a.plan_repairs().await?;
         let (one, two) = join(a.run_repairs(), b.run_repairs()).await;
-        (one?, two?);
+        one?;
+        two?;
         let jobs = a.meta().list_jobs(None, usize::MAX).await?;
         let any = |wanted: fn(JobState) -> bool| jobs.iter().any(|job| wanted(job.state));
         let open = any(|state| matches!(state, JobState::Pending | JobState::InProgress { .. }));

@@ -1,6 +1,6 @@
 //! What all simulated ports of one seed share: the nodes, the network, the dice, and what the checkers know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -9,13 +9,14 @@ use futures::channel::mpsc;
 use super::check::history::{History, Key};
 use super::check::ledger::Ledger;
 use super::check::{Checker, Violation};
+use super::content::Block;
 use super::disk::{Damage, Disk};
 use super::faults::{FaultKind, Plan};
 use super::network::Lies;
 use super::ops::Numbers;
 use super::sabotage::Sabotage;
 use super::trace::{About, Event, Trace};
-use crate::id::{NodeId, ShardKey, UploadId};
+use crate::id::{NodeId, UploadId};
 use crate::testing::{MemoryMeta, SplitMix64, Task, VirtualTime};
 
 /// One seed's world.
@@ -31,12 +32,15 @@ pub(super) struct World {
     pub(super) meta_out_until_ms: AtomicU64,
     pub(super) numbers: Numbers,
     pub(super) lies: Mutex<Lies>,
+    /// What was written of late.
+    pub(super) recent: Mutex<VecDeque<Vec<Block>>>,
     /// Faults under way, which end by themselves or with the chaos.
     fault_tasks: Mutex<Vec<Task>>,
     /// Tells the chaos which gateways are to be dropped now.
     dying: Mutex<Option<mpsc::UnboundedSender<u8>>>,
     /// Nodes that operators drained or removed.
     taken_away: Mutex<BTreeSet<u8>>,
+    removed: Mutex<Option<u8>>,
     /// Every upload that a client began, gone or not.
     uploads: Mutex<Vec<(UploadId, Key)>>,
     dice: Mutex<SplitMix64>,
@@ -96,9 +100,11 @@ impl World {
             meta_out_until_ms: AtomicU64::new(0),
             numbers: Numbers::default(),
             lies: Mutex::default(),
+            recent: Mutex::default(),
             fault_tasks: Mutex::default(),
             dying: Mutex::default(),
             taken_away: Mutex::default(),
+            removed: Mutex::default(),
             uploads: Mutex::default(),
             dice: Mutex::new(SplitMix64(seed.rotate_left(17) ^ 0xd1ce)),
             calm: AtomicBool::new(false),
@@ -207,14 +213,11 @@ impl World {
         taken.contains(&node)
     }
 
-    /// Whether the seed can bear the loss of all that lies on this node; if so it counts as lost.
-    pub(super) fn may_lose(&self, node: u8) -> bool {
-        let keys: Vec<ShardKey> = self.disk(node).keys().collect();
-        let bearable = self.damage().allows(keys.iter().copied());
-        if bearable {
-            keys.into_iter().for_each(|key| self.damage().destroy(node, key));
-        }
-        bearable
+    /// Whether an operator may remove this node. What lies on it then counts as lost, and so does what writers who have not heard of it go on
+    /// storing there: that is the one node whose loss every seed must bear, so nothing else is destroyed in such a seed.
+    pub(super) fn may_remove(&self, node: u8) -> bool {
+        let destructive = [FaultKind::BitRot, FaultKind::Misdirected, FaultKind::BadWrite, FaultKind::Wipe];
+        *self.removed.lock().unwrap().get_or_insert(node) == node && !destructive.iter().any(|kind| self.plan.on(*kind))
     }
 
     /// Where [`World::drop_gateway`] is heard.

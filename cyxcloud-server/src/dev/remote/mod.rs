@@ -1,16 +1,24 @@
-//! The client side of [`super::admin`]: `cyxcloud dev-node`, `dev-key`, `dev-gc`.
+//! The client side of [`super::admin`]: `cyxcloud dev-node`, `dev-key`, `dev-gc`, `dev-repair`, `dev-scrub`, `dev-trash`.
+
+mod care;
+mod nodes;
+mod table;
+mod trash;
 
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, header};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use super::admin;
+pub use care::{GcArgs, RepairArgs, ScrubArgs, gc, repair, scrub};
+pub use nodes::{NodeArgs, node};
+pub use trash::{TrashArgs, trash};
 
 /// No answer is longer.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -18,10 +26,10 @@ const MAX_ANSWER_BYTES: usize = 16 << 20;
 #[derive(Args, Debug)]
 struct Target {
     /// Where `cyxcloud dev` listens.
-    #[arg(long, env = "CYX_HTTP_ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "CYX_HTTP_ADDR", default_value = "127.0.0.1:8080", global = true)]
     http_addr: SocketAddr,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
 }
 
@@ -48,36 +56,6 @@ enum KeyAction {
     },
 }
 
-/// Options of `cyxcloud dev-node`.
-#[derive(Args, Debug)]
-pub struct NodeArgs {
-    /// What to do.
-    action: NodeAction,
-    /// Number of the node, from 0; not for list.
-    number: Option<usize>,
-    #[command(flatten)]
-    target: Target,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
-enum NodeAction {
-    /// The node no longer answers; its shards stay.
-    Stop,
-    /// It answers again.
-    Start,
-    /// Its shards are gone, as if the disk had been replaced.
-    Wipe,
-    /// Show all nodes.
-    List,
-}
-
-/// Options of `cyxcloud dev-gc`.
-#[derive(Args, Debug)]
-pub struct GcArgs {
-    #[command(flatten)]
-    target: Target,
-}
-
 /// Runs `cyxcloud dev-key`.
 ///
 /// # Errors
@@ -93,38 +71,6 @@ pub async fn key(args: KeyArgs) -> Result<()> {
             show(&target, &answer, &["name", "access_key_id"]);
         }
     }
-    Ok(())
-}
-
-/// Runs `cyxcloud dev-node`.
-///
-/// # Errors
-/// When the cluster cannot be reached or refuses.
-pub async fn node(args: NodeArgs) -> Result<()> {
-    let action = match (args.action, args.number) {
-        (NodeAction::List, _) => None,
-        (NodeAction::Stop, number) => Some(("stop", number)),
-        (NodeAction::Start, number) => Some(("start", number)),
-        (NodeAction::Wipe, number) => Some(("wipe", number)),
-    };
-    let answer = match action {
-        None => call(&args.target, Method::GET, "/cyx-admin/nodes", None).await?,
-        Some((action, number)) => {
-            let number = number.context("say which node, e.g. cyxcloud dev-node stop 3")?;
-            call(&args.target, Method::POST, &format!("/cyx-admin/nodes/{number}/{action}"), None).await?
-        }
-    };
-    show(&args.target, &answer, &["node", "name", "running", "used_bytes"]);
-    Ok(())
-}
-
-/// Runs `cyxcloud dev-gc`.
-///
-/// # Errors
-/// When the cluster cannot be reached or refuses.
-pub async fn gc(args: GcArgs) -> Result<()> {
-    let answer = call(&args.target, Method::POST, "/cyx-admin/gc", None).await?;
-    show(&args.target, &answer, &["chunks", "chunks_left", "orphans", "nodes_away"]);
     Ok(())
 }
 

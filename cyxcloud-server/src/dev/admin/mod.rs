@@ -1,18 +1,21 @@
-//! The routes behind `cyxcloud dev-node`, `dev-key` and `dev-gc`: for programs on this machine only.
+//! The routes behind `cyxcloud dev-node`, `dev-key`, `dev-gc`, `dev-repair`, `dev-scrub` and `dev-trash`: for programs on this machine only.
 //!
 //! A request must come from a loopback address, name a loopback host (so that no web page reaches it by a name that resolves here)
 //! and carry [`HEADER`], which a browser does not send across origins unasked.
 
+mod care;
+mod nodes;
+mod trash;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use cyxcloud_sdk::transport::LocalNode;
 use cyxcloud_sdk::{Cluster, Error, ErrorKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,10 +37,13 @@ struct Admin {
 /// The routes, all under `/cyx-admin`.
 pub fn routes(cluster: Cluster, keys: Arc<DevKeys>) -> Router {
     Router::new()
-        .route("/cyx-admin/nodes", get(list_nodes))
-        .route("/cyx-admin/nodes/{number}/{action}", post(change_node))
+        .route("/cyx-admin/nodes", get(nodes::list))
+        .route("/cyx-admin/nodes/{number}/{action}", post(nodes::change))
         .route("/cyx-admin/keys", get(list_keys).post(create_key))
-        .route("/cyx-admin/gc", post(collect_garbage))
+        .route("/cyx-admin/gc", post(care::collect_garbage))
+        .route("/cyx-admin/repair", get(care::list_jobs).post(care::repair))
+        .route("/cyx-admin/scrub", post(care::scrub))
+        .route("/cyx-admin/trash/{bucket}", get(trash::list).post(trash::restore))
         .route_layer(middleware::from_fn(local_only))
         .with_state(Admin { cluster, keys })
 }
@@ -72,39 +78,12 @@ impl IntoResponse for Failure {
         let status = match self.0.kind() {
             ErrorKind::Invalid => StatusCode::BAD_REQUEST,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
+            ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::Precondition => StatusCode::CONFLICT,
             ErrorKind::Unavailable | ErrorKind::Full => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(json!({ "error": self.0.to_string() }))).into_response()
     }
-}
-
-fn describe(number: usize, node: &LocalNode) -> Value {
-    let space = node.store.space_now();
-    json!({
-        "node": number, "name": node.record.name, "id": node.record.id.to_string(), "running": node.is_running(),
-        "used_bytes": space.used_bytes, "free_bytes": space.free_bytes,
-    })
-}
-
-async fn list_nodes(State(admin): State<Admin>) -> Json<Value> {
-    let nodes = admin.cluster.local_nodes().nodes();
-    Json(nodes.into_iter().enumerate().map(|(number, node)| describe(number, node)).collect())
-}
-
-async fn change_node(State(admin): State<Admin>, Path((number, action)): Path<(usize, String)>) -> Result<Json<Value>, Failure> {
-    let local = admin.cluster.local_nodes();
-    let nodes = local.nodes();
-    let missing = || Error::not_found(format!("there is no node {number}; nodes are 0 to {}", nodes.len() - 1));
-    let node = *nodes.get(number).ok_or_else(missing)?;
-    match action.as_str() {
-        "stop" => local.set_running(node.record.id, false)?,
-        "start" => local.set_running(node.record.id, true)?,
-        "wipe" => node.store.wipe().await?,
-        other => return Err(Error::invalid(format!("unknown action {other:?}; stop, start or wipe")).into()),
-    }
-    Ok(Json(describe(number, node)))
 }
 
 #[derive(Deserialize)]
@@ -120,11 +99,4 @@ async fn create_key(State(admin): State<Admin>, Json(new): Json<NewKey>) -> Resu
 async fn list_keys(State(admin): State<Admin>) -> Result<Json<Value>, Failure> {
     let keys = admin.cluster.engine().meta().list_access_keys().await?;
     Ok(Json(keys.iter().map(|key| json!({ "name": key.name, "access_key_id": key.id })).collect()))
-}
-
-async fn collect_garbage(State(admin): State<Admin>) -> Result<Json<Value>, Failure> {
-    let done = admin.cluster.engine().collect_garbage().await?;
-    Ok(Json(json!({
-        "chunks": done.chunks, "chunks_left": done.chunks_left, "orphans": done.orphans, "nodes_away": done.nodes_away,
-    })))
 }
