@@ -16,6 +16,7 @@ pub fn test() -> Result<()> {
     suites::pasted_lines()?;
     suites::s3_clients(None, 1024)?;
     suites::lost_nodes()?;
+    suites::self_heal()?;
     suites::memory()?;
     suites::kill9(50)?;
     println!("every test passed");

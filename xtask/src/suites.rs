@@ -44,6 +44,11 @@ pub fn lost_nodes() -> Result<()> {
     python("tests/faults/lost_nodes.py", &[])
 }
 
+/// Repair, drain, scrubbing, garbage collection and trash, with shortened timers and without being asked.
+pub fn self_heal() -> Result<()> {
+    python("tests/faults/self_heal.py", &[])
+}
+
 /// Resident memory of a PUT and a GET of 1 GiB.
 pub fn memory() -> Result<()> {
     python("tests/faults/memory.py", &[])
