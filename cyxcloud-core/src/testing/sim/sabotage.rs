@@ -35,20 +35,20 @@ macro_rules! sabotages {
 
 sabotages! {
     /// A disk says a frame is stored before it is synced.
-    AckBeforeSync "ack-before-sync" by &[Checker::I9], within 10;
+    AckBeforeSync "ack-before-sync" by &[Checker::I9], within 20;
     /// Repair places shards over whatever copies a newer write has recorded.
-    RepairOverwrites "repair-overwrites" by &[Checker::I1, Checker::I4, Checker::I5], within 2000;
+    RepairOverwrites "repair-overwrites" by &[Checker::I4, Checker::I5], within 2000;
     /// Nodes delete whatever the fence says.
-    NoFence "no-fence" by &[Checker::I5, Checker::I9], within 1000;
+    NoFence "no-fence" by &[Checker::I5, Checker::I9, Checker::I12], within 300;
     /// Up to two shards of a chunk that could not be stored count as stored.
-    QuorumTwelve "quorum-twelve" by &[Checker::I9], within 100;
+    QuorumTwelve "quorum-twelve" by &[Checker::I9], within 50;
     /// Preconditions are ignored.
-    NoCompareAndSet "no-compare-and-set" by &[Checker::I3], within 20;
+    NoCompareAndSet "no-compare-and-set" by &[Checker::I3], within 30;
     /// Deletes that could not reach a node count as done, and the collector never looks there again.
-    LostDelete "lost-delete" by &[Checker::I5], within 200;
+    LostDelete "lost-delete" by &[Checker::I5], within 150;
     /// Repair does not read back what it stored.
-    NoReadBack "no-read-back" by &[Checker::I4], within 500;
-    /// Readers do not check shards against their roots.
+    NoReadBack "no-read-back" by &[Checker::I4], within 100;
+    /// Readers do not check shards against their roots. Only the engine itself can be told so: planted once it has the switch.
     NoShardChecksum "no-shard-checksum" by &[Checker::I2], within 500;
 }
 
