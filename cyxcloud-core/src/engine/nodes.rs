@@ -25,13 +25,15 @@ pub(super) struct Nodes {
     known: Mutex<Known>,
 }
 
+type Statuses = Arc<BTreeMap<NodeId, NodeStatus>>;
+
 #[derive(Default)]
 struct Known {
-    statuses: Arc<BTreeMap<NodeId, NodeStatus>>,
+    statuses: Statuses,
     /// When this engine began to watch: silence before that was nobody's fault.
     watching_since: Option<Timestamp>,
     /// What `view` answered last, and from what.
-    merged: Option<(Arc<ClusterView>, Arc<BTreeMap<NodeId, NodeStatus>>, Arc<ClusterView>)>,
+    merged: Option<(Arc<ClusterView>, Statuses, Arc<ClusterView>)>,
 }
 
 /// A node that went from one state to another.

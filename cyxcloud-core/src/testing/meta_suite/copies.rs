@@ -104,7 +104,7 @@ pub async fn a_replacement_needs_a_referenced_chunk(meta: Fixture) {
     assert!(meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap());
     refused(meta.replace_copies(replace.clone()).await, ErrorKind::Conflict);
     let claimed = meta.claim_dead_chunks(0, None, 10).await.unwrap();
-    assert_eq!(claimed.chunks, [chunk.clone()]);
+    assert_eq!(claimed.chunks, std::slice::from_ref(&chunk));
     refused(meta.replace_copies(replace.clone()).await, ErrorKind::Conflict);
     assert!(meta.finish_dead_chunk(chunk.id, claimed.fence).await.unwrap());
     refused(meta.replace_copies(replace).await, ErrorKind::Conflict);

@@ -57,7 +57,7 @@ pub async fn a_job_is_opened_once(meta: Fixture) {
     assert_eq!(only(&meta).await, Job { priority: 3, ..job.clone() });
     let epoch = lease(&meta).await;
     let held = Job { priority: 3, state: JobState::InProgress { epoch }, updated: meta.now(), ..job };
-    assert_eq!(meta.claim_jobs(epoch, 10).await.unwrap(), [held.clone()]);
+    assert_eq!(meta.claim_jobs(epoch, 10).await.unwrap(), std::slice::from_ref(&held));
     meta.advance(5);
     assert_eq!(found(&meta, &[(1, u32::MAX)]).await, 0);
     assert_eq!(only(&meta).await, Job { priority: u32::MAX, ..held });
