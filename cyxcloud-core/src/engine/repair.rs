@@ -5,6 +5,7 @@
 //! (`docs/decisions/0001-epoch-fence.md`): so garbage collection, which may have seen it unnamed, cannot take it. The record is changed by
 //! compare-and-set on its copies, so that a repair that took long never undoes what a writer or another repairer did meanwhile.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -282,10 +283,10 @@ impl Repair<'_> {
             shards = self.rebuild(gathered).await?;
         }
         for write in &self.plan.write {
-            if !shards.contains_key(&write.copy.shard) {
+            if let Entry::Vacant(missing) = shards.entry(write.copy.shard) {
                 let payload = self.copy(write.copy.shard, &write.from, known).await?;
                 done.bytes_read += payload.len() as u64;
-                shards.insert(write.copy.shard, payload);
+                missing.insert(payload);
             }
         }
         Ok(shards)
@@ -350,15 +351,17 @@ impl Repaired {
 /// Lets only so many writes at a time reach one node.
 pub(super) struct Lanes {
     per_node: usize,
-    lanes: Mutex<BTreeMap<(NodeId, usize), Arc<Lane<()>>>>,
+    lanes: Mutex<BTreeMap<(NodeId, usize), SharedLane>>,
 }
+
+type SharedLane = Arc<Lane<()>>;
 
 impl Lanes {
     pub(super) fn new(per_node: usize) -> Self {
         Self { per_node, lanes: Mutex::default() }
     }
 
-    fn of(&self, node: NodeId, chunk: ChunkId) -> Arc<Lane<()>> {
+    fn of(&self, node: NodeId, chunk: ChunkId) -> SharedLane {
         let lane = usize::from(chunk.0[0]) % self.per_node;
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).entry((node, lane)).or_default().clone()
     }
