@@ -15,7 +15,8 @@ use crate::{Error, Result};
 /// How often each kind of upkeep is done, in milliseconds between the end of one round and the start of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Repair scans (`SCAN_INTERVAL_SECS`). A node that is given up or comes back brings the next one forward.
+    /// Repair scans (`SCAN_INTERVAL_SECS`). The first is made at once; a node that is given up or comes back, or damage
+    /// that scrubbing found, brings the next one forward.
     pub repair_ms: u64,
     /// Garbage collections.
     pub gc_ms: u64,
@@ -66,10 +67,10 @@ impl Engine {
     pub async fn upkeep(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
         let (hurry, mut hurried) = mpsc::channel(1);
         join5(
-            self.keep_watching(report, hurry),
+            self.keep_watching(report, hurry.clone()),
             self.keep_repairing(schedule, report, &mut hurried),
             self.keep_collecting(schedule, report),
-            self.keep_scrubbing(schedule, report),
+            self.keep_scrubbing(schedule, report, hurry),
             self.keep_balancing(schedule, report),
         )
         .await;
@@ -98,15 +99,15 @@ impl Engine {
 
     async fn keep_repairing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), hurried: &mut mpsc::Receiver<()>) {
         loop {
-            if let Either::Right((None, timer)) = select(self.env().sleep(schedule.repair_ms), hurried.next()).await {
-                timer.await;
-            }
             let done = self.plan_repairs().await.map(|scan| report(Report::Scan(scan)));
             let done = match done {
                 Ok(()) => self.run_repairs().await.map(|repaired| report(Report::Repaired(repaired))),
                 failed => failed,
             };
             report_failure(report, "repair", done);
+            if let Either::Right((None, timer)) = select(self.env().sleep(schedule.repair_ms), hurried.next()).await {
+                timer.await;
+            }
         }
     }
 
@@ -118,7 +119,7 @@ impl Engine {
         }
     }
 
-    async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+    async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<()>) {
         let mut at: Option<ChunkId> = None;
         if schedule.scrub_ms == 0 {
             return;
@@ -127,6 +128,9 @@ impl Engine {
             self.env().sleep(schedule.scrub_ms).await;
             let done = self.scrub(at, schedule.scrub_chunks).await.map(|scrubbed| {
                 at = scrubbed.next;
+                if !scrubbed.damaged.is_empty() {
+                    let _ = hurry.try_send(());
+                }
                 report(Report::Scrubbed(scrubbed));
             });
             report_failure(report, "scrubbing", done);
