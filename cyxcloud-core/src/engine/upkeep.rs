@@ -138,7 +138,10 @@ impl Engine {
     }
 
     async fn keep_balancing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
-        while schedule.balance_ms > 0 {
+        if schedule.balance_ms == 0 {
+            return;
+        }
+        loop {
             self.env().sleep(schedule.balance_ms).await;
             let done = self.balance(schedule.balance_budget_bytes).await.map(|balanced| report(Report::Balanced(balanced)));
             report_failure(report, "balancing", done);
