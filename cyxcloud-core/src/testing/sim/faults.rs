@@ -140,7 +140,7 @@ impl Plan {
         let clients = 1 + dice.below(3) as u8;
         let total = dice.within(60..=100) as u32;
         let fault_ms = [1_000, 20_000, 300_000][dice.below(3)];
-        Self {
+        let mut plan = Self {
             nodes,
             gateways,
             clients,
@@ -159,7 +159,21 @@ impl Plan {
             fault_ms,
             members_lag_ms: [0, 1_000, 30_000][dice.below(3)],
             capacity_bytes: if dice.chance(100) { dice.within(8_000..=40_000) } else { 1 << 30 },
+        };
+        if dice.chance(200) {
+            plan.crowd(&mut dice);
         }
+        plan
+    }
+
+    /// Makes writers, collectors and repairers meet all the time: races between them are a matter of milliseconds.
+    fn crowd(&mut self, dice: &mut SplitMix64) {
+        (self.keys, self.think_ms) = (2, 20);
+        (self.delay_ms, self.meta_delay_ms) = ([5, 50][dice.below(2)], [30, 100][dice.below(2)]);
+        self.policy.gc_grace_ms = [100, 1_000][dice.below(2)];
+        self.mix = [0; OpKind::ALL.len()];
+        let kinds = [(OpKind::Put, 8), (OpKind::Get, 2), (OpKind::Delete, 4), (OpKind::Collect, 5), (OpKind::RunRepairs, 3)];
+        kinds.into_iter().for_each(|(kind, weight)| self.mix[kind as usize] = weight);
     }
 
     pub(super) fn chance(&self, kind: FaultKind) -> Permille {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::faults::FaultKind;
 use super::meta::SimMeta;
 use super::network::SimTransport;
+use super::sabotage::Sabotage;
 use super::trace::Event;
 use super::world::{World, node_id};
 use crate::Timestamp;
@@ -27,7 +28,8 @@ pub(super) fn engine(world: &Arc<World>, number: u8, life: u64) -> Arc<Engine> {
         members: Arc::new(SimMembers::new(world.clone(), number)),
         env: Arc::new(SimEnv::of_gateway(world.clone(), number, life)),
     };
-    Engine::new(ports, world.plan.policy.clone()).unwrap()
+    let make = if world.sabotage == Some(Sabotage::NoShardChecksum) { Engine::gullible } else { Engine::new };
+    make(ports, world.plan.policy.clone()).unwrap()
 }
 
 /// Time as this machine tells it, randomness, and CPU work.
