@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use cyxcloud_core::testing::sim::{self, Coverage, Failure, Report, Sabotage};
@@ -19,8 +19,11 @@ pub struct Arguments {
     /// Seeds to play, the last one not included.
     #[arg(long, default_value = "0..5000", value_parser = range)]
     seeds: Range<u64>,
-    /// Only this seed, with its plan.
+    /// Instead: so many seeds that nobody has played yet, from a number that the clock gives and that is printed.
     #[arg(long, conflicts_with = "seeds")]
+    fresh: Option<u64>,
+    /// Only this seed, with its plan.
+    #[arg(long, conflicts_with_all = ["seeds", "fresh"])]
     replay: Option<u64>,
     /// With --replay: everything that happened, line by line.
     #[arg(long, requires = "replay")]
@@ -47,8 +50,16 @@ fn range(text: &str) -> Result<Range<u64>, String> {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.replay {
         Some(seed) => replay(seed, arguments),
-        None => play(arguments),
+        None => play(arguments, arguments.fresh.map_or_else(|| arguments.seeds.clone(), fresh)),
     }
+}
+
+/// `count` seeds above all that are played by hand, others every second.
+fn fresh(count: u64) -> Range<u64> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let first = seconds * 1_000_000;
+    println!("fresh seeds {first}..{}", first + count);
+    first..first + count
 }
 
 fn replay(seed: u64, arguments: &Arguments) -> Result<()> {
@@ -69,6 +80,7 @@ fn replay(seed: u64, arguments: &Arguments) -> Result<()> {
 /// What all threads add to.
 struct Tally {
     next: AtomicU64,
+    end: u64,
     stop: AtomicBool,
     sums: Mutex<Sums>,
 }
@@ -81,10 +93,11 @@ struct Sums {
     failures: Vec<Failure>,
 }
 
-fn play(arguments: &Arguments) -> Result<()> {
+fn play(arguments: &Arguments, seeds: Range<u64>) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.unwrap_or(cores).max(1);
-    let tally = Tally { next: AtomicU64::new(arguments.seeds.start), stop: AtomicBool::new(false), sums: Mutex::new(Sums::default()) };
+    let tally =
+        Tally { next: AtomicU64::new(seeds.start), end: seeds.end, stop: AtomicBool::new(false), sums: Mutex::new(Sums::default()) };
     let began = Instant::now();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| work(arguments, &tally))).collect();
@@ -110,7 +123,7 @@ fn play(arguments: &Arguments) -> Result<()> {
 fn work(arguments: &Arguments, tally: &Tally) {
     while !tally.stop.load(Ordering::Relaxed) {
         let seed = tally.next.fetch_add(1, Ordering::Relaxed);
-        if seed >= arguments.seeds.end {
+        if seed >= tally.end {
             return;
         }
         let mut report = sim::run(seed, arguments.sabotage);

@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 
 from dev import Dev, arguments, body, check
 
+# What the nodes that are left are good for shows while nothing is mended.
+NO_UPKEEP = ["--repair-interval-ms", "86400000", "--scrub-interval-ms", "0"]
 SIZES = [10, 5000, 70_000, 4 << 20, (4 << 20) + 1, 9_000_000]
 
 
@@ -58,7 +60,7 @@ class Load(threading.Thread):
 
 
 def wipe_under_load(args):
-    dev = Dev(args.binary)
+    dev = Dev(args.binary, *NO_UPKEEP)
     dev.s3().create_bucket(Bucket="bucket")
     loads = [Load(dev, f"load{n}", args.seed + n) for n in range(4)]
     for load in loads:
@@ -165,7 +167,7 @@ def flip(path, at):
 
 def damaged_shards(args):
     rng = random.Random(args.seed)
-    dev = Dev(args.binary)
+    dev = Dev(args.binary, *NO_UPKEEP)
     s3 = dev.s3()
     s3.create_bucket(Bucket="bucket")
     whole = body(9, 9_000_000)

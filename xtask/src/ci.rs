@@ -12,10 +12,11 @@ pub fn test() -> Result<()> {
     sh::run("cargo", &["test", "--workspace", "--quiet"])?;
     // What needs root, and so is not part of a plain `cargo test`.
     sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", "store_files", "--quiet", "--", "--ignored"])?;
-    suites::sim(&["--seeds".into(), "0..5000".into()])?;
+    suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
     suites::s3_clients(None, 1024)?;
     suites::lost_nodes()?;
+    suites::self_heal()?;
     suites::memory()?;
     suites::kill9(50)?;
     println!("every test passed");

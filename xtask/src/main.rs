@@ -17,7 +17,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Every test: the crates', real S3 clients, kill -9, lost nodes, memory. Installs what it needs and says so.
+    /// Every test: the crates', real S3 clients, kill -9, lost nodes, self-healing, memory. Installs what it needs and says so.
     Test,
     /// What the gate runs: format, lints, purity of core, documentation, then every test. Changes no file.
     Ci,
@@ -47,8 +47,16 @@ enum Command {
     },
     /// Wipes, stops and damages nodes of `cyxcloud dev` while it is read and written.
     LostNodes,
+    /// Wipes, stops, drains and damages nodes of `cyxcloud dev` and waits until it has healed itself.
+    SelfHeal,
     /// Shows how much memory a PUT and a GET of 1 GiB take; fails above 300 MiB.
     Memory,
+    /// A large cluster through years of failures, in virtual time and without bytes: see docs/scale.md.
+    Scale {
+        /// What follows goes to `cyxcloud-simulate scale`; try `--help` after `--`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
 }
@@ -63,7 +71,9 @@ fn main() -> anyhow::Result<()> {
         Command::Kill9 { rounds } => suites::kill9(rounds),
         Command::Sim { arguments } => suites::sim(&arguments),
         Command::LostNodes => suites::lost_nodes(),
+        Command::SelfHeal => suites::self_heal(),
         Command::Memory => suites::memory(),
+        Command::Scale { arguments } => suites::scale(&arguments),
         Command::PastedLines => suites::pasted_lines(),
     }
 }

@@ -44,9 +44,20 @@ pub fn lost_nodes() -> Result<()> {
     python("tests/faults/lost_nodes.py", &[])
 }
 
+/// Repair, drain, scrubbing, garbage collection and trash, with shortened timers and without being asked.
+pub fn self_heal() -> Result<()> {
+    python("tests/faults/self_heal.py", &[])
+}
+
 /// Resident memory of a PUT and a GET of 1 GiB.
 pub fn memory() -> Result<()> {
     python("tests/faults/memory.py", &[])
+}
+
+/// The scale model, optimised.
+pub fn scale(arguments: &[String]) -> Result<()> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    sh::run("cargo", &[&["run", "--release", "--quiet", "-p", "cyxcloud-simulate", "--", "scale"], &arguments[..]].concat())
 }
 
 /// The greeting's lines, as a newcomer pastes them.

@@ -22,7 +22,7 @@ const SAMPLES: u8 = 8;
 pub enum CopyState {
     /// It can be read, and its node stays.
     Live,
-    /// It can be read, but an operator drains its node.
+    /// It can be read, but its node was removed or is drained by an operator.
     Leaving,
     /// Its node does not answer just now, for less than [`super::lifecycle::Timers::offline_after_ms`].
     Late,
@@ -242,7 +242,9 @@ fn best_of_each(scheme: Scheme, copies: &[Copy], states: &[CopyState]) -> Vec<Co
 fn standing(status: Option<&NodeStatus>, reachable: bool, now: Timestamp) -> CopyState {
     let Some(status) = status else { return if reachable { CopyState::Live } else { CopyState::Late } };
     match (status.state, reachable) {
-        (NodeState::Removed, _) => CopyState::Gone,
+        // Nothing counts on a removed node, but what it still holds can be read as long as it answers.
+        (NodeState::Removed, true) => CopyState::Leaving,
+        (NodeState::Removed, false) => CopyState::Gone,
         (_, true) if status.drain_requested => CopyState::Leaving,
         (_, true) => CopyState::Live,
         (NodeState::Online | NodeState::Recovering, false) => CopyState::Late,

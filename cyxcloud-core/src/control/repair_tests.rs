@@ -102,7 +102,8 @@ fn states_of_nodes_become_states_of_copies() {
     assert_eq!(expected(Some(status(Offline, false, Some(NOW.plus_ms(1)))), false), CopyState::Planned);
     assert_eq!(expected(Some(status(Offline, false, Some(NOW))), false), CopyState::Away);
     assert_eq!(expected(Some(status(Draining, false, None)), false), CopyState::Gone);
-    assert_eq!(expected(Some(status(Removed, false, None)), true), CopyState::Gone);
+    assert_eq!(expected(Some(status(Removed, false, None)), true), CopyState::Leaving, "it can be read as long as it answers");
+    assert_eq!(expected(Some(status(Removed, false, None)), false), CopyState::Gone);
     let fleet = healthy(1).1;
     assert_eq!(fleet.expected(id(9)), CopyState::Gone, "a node nobody knows");
 }

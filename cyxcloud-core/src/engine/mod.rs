@@ -5,6 +5,7 @@
 //! [`upkeep`] does these unasked, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
 //! administration, copy) goes straight to [`Meta`].
 
+mod balance;
 mod delete;
 pub mod gc;
 pub mod get;
@@ -31,6 +32,7 @@ use crate::policy::Policy;
 use crate::port::{Environment, Members, Meta, NodeRequest, NodeResponse, Transport};
 use crate::{Error, Result, Timestamp};
 
+pub use balance::Balanced;
 pub use gc::Collected;
 pub use get::ByteStream;
 pub use health::{ClusterHealth, NodeHealth};

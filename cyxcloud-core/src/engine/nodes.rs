@@ -25,16 +25,18 @@ pub(super) struct Nodes {
     known: Mutex<Known>,
 }
 
+type Statuses = Arc<BTreeMap<NodeId, NodeStatus>>;
+
 #[derive(Default)]
 struct Known {
-    statuses: Arc<BTreeMap<NodeId, NodeStatus>>,
+    statuses: Statuses,
     /// How far the clock of the metadata store is ahead of this engine's, in milliseconds. The lifecycle goes by the store's, so that
     /// several watchers agree.
     ahead_ms: i64,
     /// When this engine began to watch, by the store's clock: silence before that was nobody's fault.
     watching_since: Option<Timestamp>,
     /// What `view` answered last, and from what.
-    merged: Option<(Arc<ClusterView>, Arc<BTreeMap<NodeId, NodeStatus>>, Arc<ClusterView>)>,
+    merged: Option<(Arc<ClusterView>, Statuses, Arc<ClusterView>)>,
 }
 
 /// A node that went from one state to another.

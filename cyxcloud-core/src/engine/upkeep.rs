@@ -1,12 +1,13 @@
-//! Upkeep: what a cluster does unasked. Heartbeats, repair scans and repairs, garbage collection and scrubbing, each at its own pace.
+//! Upkeep: what a cluster does unasked. Heartbeats, repair scans and repairs, garbage collection, scrubbing and balancing, each at its own
+//! pace.
 
 use std::collections::BTreeMap;
 
 use futures::channel::mpsc;
-use futures::future::{Either, join4, select};
+use futures::future::{Either, join5, select};
 use futures::stream::StreamExt;
 
-use super::{Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
+use super::{Balanced, Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
 use crate::control::lifecycle::{NodeState, NodeStatus};
 use crate::id::{ChunkId, NodeId};
 use crate::{Error, Result};
@@ -14,7 +15,8 @@ use crate::{Error, Result};
 /// How often each kind of upkeep is done, in milliseconds between the end of one round and the start of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Repair scans (`SCAN_INTERVAL_SECS`). A node that is given up or comes back brings the next one forward.
+    /// Repair scans (`SCAN_INTERVAL_SECS`). The first is made at once; a node that is given up or comes back, or damage
+    /// that scrubbing found, brings the next one forward.
     pub repair_ms: u64,
     /// Garbage collections.
     pub gc_ms: u64,
@@ -22,11 +24,22 @@ pub struct Schedule {
     pub scrub_ms: u64,
     /// Chunks verified in one stretch.
     pub scrub_chunks: usize,
+    /// Rounds of balancing; 0 does none.
+    pub balance_ms: u64,
+    /// Bytes moved in one round.
+    pub balance_budget_bytes: u64,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { repair_ms: 300_000, gc_ms: 300_000, scrub_ms: 60_000, scrub_chunks: 16 }
+        Self {
+            repair_ms: 300_000,
+            gc_ms: 300_000,
+            scrub_ms: 60_000,
+            scrub_chunks: 16,
+            balance_ms: 3_600_000,
+            balance_budget_bytes: 1 << 30,
+        }
     }
 }
 
@@ -43,6 +56,8 @@ pub enum Report {
     Collected(Collected),
     /// A stretch of scrubbing.
     Scrubbed(Scrubbed),
+    /// A round of balancing.
+    Balanced(Balanced),
     /// A round that failed; the next one comes as planned.
     Failed(&'static str, Error),
 }
@@ -51,11 +66,12 @@ impl Engine {
     /// Does upkeep for ever. Several engines of a cluster may do it at once: jobs and garbage are claimed, so that they share the work.
     pub async fn upkeep(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
         let (hurry, mut hurried) = mpsc::channel(1);
-        join4(
-            self.keep_watching(report, hurry),
+        join5(
+            self.keep_watching(report, hurry.clone()),
             self.keep_repairing(schedule, report, &mut hurried),
             self.keep_collecting(schedule, report),
-            self.keep_scrubbing(schedule, report),
+            self.keep_scrubbing(schedule, report, hurry),
+            self.keep_balancing(schedule, report),
         )
         .await;
     }
@@ -83,15 +99,15 @@ impl Engine {
 
     async fn keep_repairing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), hurried: &mut mpsc::Receiver<()>) {
         loop {
-            if let Either::Right((None, timer)) = select(self.env().sleep(schedule.repair_ms), hurried.next()).await {
-                timer.await;
-            }
             let done = self.plan_repairs().await.map(|scan| report(Report::Scan(scan)));
             let done = match done {
                 Ok(()) => self.run_repairs().await.map(|repaired| report(Report::Repaired(repaired))),
                 failed => failed,
             };
             report_failure(report, "repair", done);
+            if let Either::Right((None, timer)) = select(self.env().sleep(schedule.repair_ms), hurried.next()).await {
+                timer.await;
+            }
         }
     }
 
@@ -103,7 +119,7 @@ impl Engine {
         }
     }
 
-    async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+    async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<()>) {
         let mut at: Option<ChunkId> = None;
         if schedule.scrub_ms == 0 {
             return;
@@ -112,9 +128,23 @@ impl Engine {
             self.env().sleep(schedule.scrub_ms).await;
             let done = self.scrub(at, schedule.scrub_chunks).await.map(|scrubbed| {
                 at = scrubbed.next;
+                if !scrubbed.damaged.is_empty() {
+                    let _ = hurry.try_send(());
+                }
                 report(Report::Scrubbed(scrubbed));
             });
             report_failure(report, "scrubbing", done);
+        }
+    }
+
+    async fn keep_balancing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+        if schedule.balance_ms == 0 {
+            return;
+        }
+        loop {
+            self.env().sleep(schedule.balance_ms).await;
+            let done = self.balance(schedule.balance_budget_bytes).await.map(|balanced| report(Report::Balanced(balanced)));
+            report_failure(report, "balancing", done);
         }
     }
 }

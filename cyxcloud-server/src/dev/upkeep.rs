@@ -31,6 +31,12 @@ pub struct UpkeepArgs {
     /// Chunks verified in one stretch of scrubbing.
     #[arg(long, default_value_t = Schedule::default().scrub_chunks)]
     scrub_chunks: usize,
+    /// Time between two rounds of moving shards from full nodes to empty ones; 0 does none.
+    #[arg(long, default_value_t = Schedule::default().balance_ms)]
+    balance_interval_ms: u64,
+    /// Bytes of shards moved in one such round.
+    #[arg(long, default_value_t = Schedule::default().balance_budget_bytes)]
+    balance_budget_bytes: u64,
     /// Time between two heartbeats of a node.
     #[arg(long, default_value_t = Timers::default().heartbeat_ms)]
     heartbeat_ms: u64,
@@ -74,6 +80,8 @@ impl UpkeepArgs {
             gc_ms: self.gc_interval_ms.max(1),
             scrub_ms: self.scrub_interval_ms,
             scrub_chunks: self.scrub_chunks.max(1),
+            balance_ms: self.balance_interval_ms,
+            balance_budget_bytes: self.balance_budget_bytes,
         }
     }
 }
@@ -94,7 +102,8 @@ pub fn log(report: Report) {
             let nodes: BTreeSet<String> = done.damaged.iter().map(|(_, copy)| copy.node.to_string()).collect();
             tracing::warn!(shards = done.damaged.len(), ?nodes, "scrubbing found missing or damaged shards; they will be repaired");
         }
-        Report::Scan(_) | Report::Repaired(_) | Report::Scrubbed(_) => {}
+        Report::Balanced(done) if done.moves > 0 => tracing::info!(?done, "balanced"),
+        Report::Balanced(_) | Report::Scan(_) | Report::Repaired(_) | Report::Scrubbed(_) => {}
         Report::Collected(done) => tracing::debug!(?done, "collected garbage"),
         Report::Failed(what, error) => tracing::warn!(%error, "{what} will be tried again"),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cyxcloud_core::Timestamp;
 use cyxcloud_core::control::health::{CopyState, Fleet};
@@ -13,6 +13,7 @@ use cyxcloud_core::id::{NodeId, ShardRoot};
 
 use super::chunks::{Chunks, SCHEME, SHARDS, id};
 use super::nodes::{Nodes, id as node_id, number};
+use super::report::cpu_time;
 
 /// What every chunk here claims to hold.
 const CHUNK_BYTES: u32 = 4 << 20;
@@ -61,7 +62,7 @@ impl Planner {
     fn priority(&mut self, chunk: u32, holders: &[u32; SHARDS]) -> Option<u32> {
         self.load(chunk, holders);
         let health = self.fleet.judge(SCHEME, &self.record.copies, &self.states);
-        health.needs_repair.then(|| health.priority(SCHEME))
+        (health.needs_repair || health.clumped).then(|| health.priority(SCHEME))
     }
 
     /// What core's planner says of a chunk: the one place where it is asked.
@@ -85,9 +86,9 @@ pub fn repair(nodes: &mut Nodes, chunks: &mut Chunks, tally: &mut Tally, budget:
             chunks.enqueue(chunk);
             continue;
         }
-        let before = Instant::now();
+        let before = cpu_time();
         let plan = planner.plan(chunk, &chunks.holders[chunk as usize]);
-        tally.planning += before.elapsed();
+        tally.planning += cpu_time() - before;
         tally.plans += 1;
         match plan {
             Ok(Some(plan)) => moved += carry_out(nodes, chunks, tally, chunk, &plan),
@@ -129,14 +130,14 @@ pub struct Scan {
 /// Asks the planner about every chunk, as a real scan does, and queues what needs repair.
 pub fn scan_all(nodes: &Nodes, chunks: &mut Chunks, now: Timestamp) -> Scan {
     let mut planner = Planner::new(nodes, now);
-    let before = Instant::now();
+    let before = cpu_time();
     let mut found = Vec::new();
     for chunk in 0..chunks.count() {
         if matches!(planner.plan(chunk, &chunks.holders[chunk as usize]), Ok(Some(_))) {
             found.push(chunk);
         }
     }
-    let mut scan = Scan { took: before.elapsed(), ..Scan::default() };
+    let mut scan = Scan { took: cpu_time() - before, ..Scan::default() };
     found.retain(|chunk| chunks.enqueue(*chunk));
     for chunk in found {
         planner.load(chunk, &chunks.holders[chunk as usize]);

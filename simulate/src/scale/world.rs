@@ -1,7 +1,7 @@
 //! The cluster as time passes.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cyxcloud_core::Timestamp;
@@ -15,7 +15,7 @@ use super::chunks::{Chunks, SCHEME, SHARDS, id};
 use super::churn::{Agenda, Event, Failure, REPLACE_AFTER_MS, YEAR_MS};
 use super::nodes::{Nodes, number};
 use super::repairs::{NODE_TOLERANCE, Tally, repair, scan_all};
-use super::report::{Progress, Report, histogram, peak_memory_bytes};
+use super::report::{Progress, Report, cpu_time, histogram, peak_memory_bytes};
 
 /// How often free space is looked up again while the cluster is filled.
 const FILL_STEPS: u32 = 100;
@@ -76,9 +76,9 @@ impl World {
                     held: &[],
                     avoid: &avoid,
                 };
-                let before = Instant::now();
+                let before = cpu_time();
                 let copies = plan(&view, &demand).context("placing the first copies")?;
-                self.figures.placing += before.elapsed();
+                self.figures.placing += cpu_time() - before;
                 let holders: Vec<u32> = copies.iter().map(|copy| number(copy.node)).collect();
                 holders.iter().for_each(|node| self.nodes.get_mut(*node).shards += 1);
                 self.chunks.push(holders.try_into().ok().context("one node for each shard")?);
@@ -269,6 +269,7 @@ impl World {
             events: self.figures.events,
             digest: format!("{:016x}", self.chunks.digest()),
             peak_memory_mib: peak_memory_bytes().map(|bytes| bytes >> 20),
+            cpu_seconds: cpu_time().as_secs_f64(),
             wall_seconds,
         }
     }

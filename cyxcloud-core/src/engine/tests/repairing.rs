@@ -244,3 +244,62 @@ fn upkeep_heals_and_collects_unasked() {
     assert!(!reports.iter().any(|report| matches!(report, crate::engine::Report::Failed(..))), "{reports:?}");
     assert!(reports.iter().any(|report| matches!(report, crate::engine::Report::Scrubbed(done) if done.copies > 0)));
 }
+
+#[test]
+fn balance_moves_shards_to_nodes_that_came_later() {
+    let world = World::with_capacity(28, policy(), 1 << 20);
+    watch(&world);
+    (14..28).for_each(|n| world.nodes.set(n, Fault::Away));
+    (0..20).for_each(|n| drop(world.put(&format!("key{n}"), &payload(n, 400_000)).unwrap()));
+    (14..28).for_each(|n| world.nodes.set(n, Fault::None));
+    live(&world, 60_000);
+    let frame = crate::data::shard::frame_bytes(4032);
+    let first = world.time.run(world.engine.balance(10 * frame)).unwrap();
+    assert_eq!((first.moves, first.failed, first.moved_bytes), (10, 0, 10 * frame), "the budget is kept");
+    let mut rounds = Vec::new();
+    while rounds.last().is_none_or(|last: &crate::engine::Balanced| last.moves > 0) {
+        assert!(rounds.len() < 20, "it comes to an end: {rounds:?}");
+        rounds.push(world.time.run(world.engine.balance(u64::MAX)).unwrap());
+    }
+    let (last, failed) = (rounds[rounds.len() - 1], rounds.iter().map(|round| round.failed).sum::<u64>());
+    assert!(last.skew_after < 0.1 && first.skew_before > 0.9 && failed == 0, "{first:?} {rounds:?}");
+    assert_whole(&world);
+    world.time.run(world.engine.collect_garbage()).unwrap();
+    assert_eq!(world.shards(), 200 * 14);
+    (0..20).for_each(|n| assert_eq!(world.get(&format!("key{n}")).unwrap(), payload(n, 400_000)));
+}
+
+/// The default schedule scans every 5 minutes; whoever drains a node sees its shards go after the next heartbeat.
+#[test]
+fn a_drain_that_an_operator_asks_for_hurries_repair() {
+    let world = World::new(15, policy());
+    world.put("key", &payload(1, 100_000)).unwrap();
+    watch(&world);
+    let records = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap();
+    let node = records[0].copies[0].node;
+    let upkeep = world.engine.upkeep(crate::engine::Schedule::default(), &|_| {});
+    let operator = async {
+        let env = world.engine.env();
+        env.sleep(1_000).await;
+        world.engine.drain_node(node).await.unwrap();
+        env.sleep(60_000).await;
+    };
+    world.time.run(async { drop(futures::future::select(Box::pin(upkeep), Box::pin(operator)).await) });
+    let health = world.time.run(world.engine.cluster_health()).unwrap();
+    let shards = health.nodes.iter().find(|n| n.view.id == node).map(|n| n.shards);
+    assert_eq!(shards, Some(0));
+}
+
+/// A removed node that goes on answering is no news at every heartbeat, is not taken for a member, and comes back when it registers.
+#[test]
+fn a_removed_node_comes_back_only_when_it_registers() {
+    let world = World::new(15, policy());
+    watch(&world);
+    let node = NodeId([3; 16]);
+    world.time.run(world.engine.remove_node(node)).unwrap();
+    world.time.advance(30_000);
+    assert_eq!(world.time.run(world.engine.watch_nodes()).unwrap(), []);
+    assert_eq!(world.engine.node_statuses()[&node].state, NodeState::Removed);
+    let status = world.time.run(world.engine.register_node(node)).unwrap();
+    assert_eq!((status.state, world.engine.node_statuses()[&node].state), (NodeState::Online, NodeState::Online));
+}

@@ -175,7 +175,7 @@ impl Fleet {
         let at = self.world.dice().below(bytes.len());
         bytes[at] ^= 1 << self.world.dice().below(8);
         self.world.disk(node).overwrite(key, bytes.into());
-        self.world.damage().destroy(node, key);
+        self.world.damage().damage(node, key);
     }
 
     fn misdirect(&self, node: u8) {
@@ -187,19 +187,19 @@ impl Fleet {
         self.world.event(Event::Chunk { chunk: to.chunk.into(), number: to.index.into() });
         let frame = self.world.disk(node).frame(from).cloned().unwrap();
         self.world.disk(node).overwrite(to, frame);
-        self.world.damage().destroy(node, to);
+        self.world.damage().damage(node, to);
     }
 
     fn wipe(&self, node: u8) {
-        let keys: Vec<ShardKey> = self.world.disk(node).keys().collect();
-        if keys.is_empty() || !self.world.is_up(node) || !self.world.damage().allows(keys.iter().copied()) {
+        let keys: Vec<(ShardKey, u64)> = self.world.disk(node).epochs().collect();
+        if keys.is_empty() || !self.world.is_up(node) || !self.world.damage().allows(keys.iter().map(|(key, _)| *key)) {
             return;
         }
         self.world.event(Event::Fault { kind: FaultKind::Wipe, at: node });
         stop(&self.world, node);
         // What survived the stop unsynced goes as well, but nobody was promised that.
         self.world.disk(node).wipe();
-        keys.into_iter().for_each(|key| self.world.damage().destroy(node, key));
+        keys.into_iter().for_each(|(key, epoch)| self.world.damage().forget(node, key, epoch));
         self.later(FaultKind::Wipe, node, move |world| world.node(node).up.store(true, Ordering::Relaxed));
     }
 

@@ -62,6 +62,10 @@ impl Disk {
         self.frames.get(&key).map(|(_, frame)| frame)
     }
 
+    pub(super) fn epochs(&self) -> impl Iterator<Item = (ShardKey, u64)> + '_ {
+        self.frames.iter().map(|(key, (epoch, _))| (*key, *epoch))
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = ShardKey> + '_ {
         self.frames.keys().copied()
     }
@@ -145,12 +149,13 @@ impl Disk {
 /// chunk more than `m` distinct shards, whatever becomes of it and whoever is writing it.
 pub(super) struct Damage {
     parity: usize,
-    lost: BTreeSet<(ChunkId, u8, u8)>,
+    /// With the epoch that the store forgot, where it did.
+    lost: BTreeMap<(ChunkId, u8, u8), u64>,
 }
 
 impl Damage {
     pub(super) fn new(parity: usize) -> Self {
-        Self { parity, lost: BTreeSet::new() }
+        Self { parity, lost: BTreeMap::new() }
     }
 
     /// Whether the shards under these keys of a node may be destroyed together. No chunk may lose more than `m` shards in all.
@@ -164,20 +169,31 @@ impl Damage {
     }
 
     fn of(&self, chunk: ChunkId) -> impl Iterator<Item = u8> + '_ {
-        self.lost.range((chunk, 0, 0)..=(chunk, u8::MAX, u8::MAX)).map(|(_, index, _)| *index)
+        self.lost.range((chunk, 0, 0)..=(chunk, u8::MAX, u8::MAX)).map(|((_, index, _), _)| *index)
     }
 
-    pub(super) fn destroy(&mut self, node: u8, key: ShardKey) {
-        self.lost.insert((key.chunk, key.index, node));
+    /// The bytes of the shard are wrong; the store still knows its epoch.
+    pub(super) fn damage(&mut self, node: u8, key: ShardKey) {
+        self.forget(node, key, 0);
     }
 
-    /// The shard was stored there again.
-    pub(super) fn mended(&mut self, node: u8, key: ShardKey) {
-        self.lost.remove(&(key.chunk, key.index, node));
+    /// The shard is gone, and with it the epoch it was stored under.
+    pub(super) fn forget(&mut self, node: u8, key: ShardKey, epoch: u64) {
+        let forgotten = self.lost.entry((key.chunk, key.index, node)).or_default();
+        *forgotten = epoch.max(*forgotten);
+    }
+
+    /// The shard was stored there again. Under a lower epoch than the one forgotten it is not what its writer was promised: it may be
+    /// collected before he commits.
+    pub(super) fn mended(&mut self, node: u8, key: ShardKey, epoch: u64) {
+        let at = (key.chunk, key.index, node);
+        if self.lost.get(&at).is_some_and(|forgotten| *forgotten <= epoch) {
+            self.lost.remove(&at);
+        }
     }
 
     pub(super) fn has(&self, node: u8, key: ShardKey) -> bool {
-        self.lost.contains(&(key.chunk, key.index, node))
+        self.lost.contains_key(&(key.chunk, key.index, node))
     }
 
     /// Everything was proven whole.
@@ -226,9 +242,9 @@ impl SimStore {
         self.world.disk(self.node).sync(key, epoch, frame);
         let mut damage = self.world.damage();
         if damaged {
-            damage.destroy(self.node, key)
+            damage.damage(self.node, key)
         } else {
-            damage.mended(self.node, key)
+            damage.mended(self.node, key, epoch)
         }
         drop(damage);
         self.event(key, DiskEvent::Synced);
