@@ -1,6 +1,6 @@
 //! Many seeds of the simulator on all cores.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,6 +10,8 @@ use cyxcloud_core::testing::sim::{self, Coverage, Failure, Report, Sabotage};
 
 /// Each of so many seeds is played twice, to see that it repeats exactly.
 const TWICE: u64 = 50;
+/// Nodes of a cluster of full size.
+const FULL_SIZE: RangeInclusive<u8> = 14..=20;
 /// Failures that are printed.
 const SHOWN: usize = 3;
 
@@ -91,6 +93,15 @@ struct Sums {
     coverage: Coverage,
     nodes: Option<(u8, u8)>,
     failures: Vec<Failure>,
+    full_size: FullSize,
+}
+
+/// The seeds on clusters of [`FULL_SIZE`], whose speed is a promise of the design.
+#[derive(Default)]
+struct FullSize {
+    seeds: u64,
+    operations: u64,
+    took: Duration,
 }
 
 fn play(arguments: &Arguments, seeds: Range<u64>) -> Result<()> {
@@ -126,13 +137,15 @@ fn work(arguments: &Arguments, tally: &Tally) {
         if seed >= tally.end {
             return;
         }
+        let began = Instant::now();
         let mut report = sim::run(seed, arguments.sabotage);
+        let took = began.elapsed();
         if seed.is_multiple_of(TWICE) && report.failure.is_none() {
             report.failure = differs(&report, arguments.sabotage);
             report.coverage.repeated();
         }
         let Ok(mut sums) = tally.sums.lock() else { return };
-        sums.add(report);
+        sums.add(report, took);
         if sums.failures.len() >= SHOWN && !arguments.keep_going {
             tally.stop.store(true, Ordering::Relaxed);
         }
@@ -152,8 +165,13 @@ fn differs(report: &Report, sabotage: Option<Sabotage>) -> Option<Failure> {
 }
 
 impl Sums {
-    fn add(&mut self, report: Report) {
+    fn add(&mut self, report: Report, took: Duration) {
         self.seeds += 1;
+        if FULL_SIZE.contains(&report.plan.nodes()) {
+            self.full_size.seeds += 1;
+            self.full_size.operations += report.coverage.operations();
+            self.full_size.took += took;
+        }
         self.coverage.add(&report.coverage);
         let nodes = report.plan.nodes();
         let (low, high) = self.nodes.unwrap_or((nodes, nodes));
@@ -179,6 +197,14 @@ fn summary(sums: &Sums, arguments: &Arguments, took: Duration, jobs: usize) {
         took.as_secs_f64(),
         sums.coverage.operations() / seeds,
         sums.coverage.events / seeds,
+    );
+    let FullSize { seeds, operations, took } = &sums.full_size;
+    let per_second = *seeds as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE);
+    println!(
+        "{seeds} of them on {} to {} nodes: {per_second:.0} seeds per core-second, {} operations each",
+        FULL_SIZE.start(),
+        FULL_SIZE.end(),
+        operations / (*seeds).max(1),
     );
     let missing = sums.coverage.missing();
     if !missing.is_empty() && arguments.sabotage.is_none() {

@@ -53,5 +53,5 @@ planted! {
     ignored_preconditions_are_found NoCompareAndSet;
     a_delete_that_never_arrives_is_found LostDelete;
     repair_that_does_not_read_back_is_found NoReadBack;
-    readers_that_believe_what_they_are_sent_are_found NoShardChecksum;
+    readers_who_do_not_check_shards_are_found NoShardChecksum;
 }
