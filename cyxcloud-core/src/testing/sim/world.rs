@@ -213,11 +213,10 @@ impl World {
         taken.contains(&node)
     }
 
-    /// Whether an operator may remove this node. What lies on it then counts as lost, and so does what writers who have not heard of it go on
-    /// storing there: that is the one node whose loss every seed must bear, so nothing else is destroyed in such a seed.
+    /// Whether an operator may remove this node: one in a seed. Nothing counts on its shards from then on, nor on what writers who have not
+    /// heard of it go on storing there, but it answers, so that they can be read.
     pub(super) fn may_remove(&self, node: u8) -> bool {
-        let destructive = [FaultKind::BitRot, FaultKind::Misdirected, FaultKind::BadWrite, FaultKind::Wipe];
-        *self.removed.lock().unwrap().get_or_insert(node) == node && !destructive.iter().any(|kind| self.plan.on(*kind))
+        *self.removed.lock().unwrap().get_or_insert(node) == node
     }
 
     /// Where [`World::drop_gateway`] is heard.
