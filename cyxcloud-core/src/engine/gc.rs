@@ -92,7 +92,7 @@ impl Engine {
         let fence = self.meta().fence().await?;
         let mut after = None;
         loop {
-            let Ok(NodeResponse::Shards(page)) = self.call(node, NodeRequest::List { after, limit: PAGE }).await else {
+            let Ok(page) = self.list_page(node, after, PAGE).await else {
                 done.nodes_away += 1;
                 return Ok(());
             };

@@ -303,3 +303,19 @@ fn a_removed_node_comes_back_only_when_it_registers() {
     let status = world.time.run(world.engine.register_node(node)).unwrap();
     assert_eq!((status.state, world.engine.node_statuses()[&node].state), (NodeState::Online, NodeState::Online));
 }
+
+/// A list that does not go on is no answer: nobody waits for its end, and what other nodes say counts.
+#[test]
+fn a_node_that_lists_the_same_shards_again_and_again_holds_nobody_up() {
+    let world = World::new(15, policy());
+    watch(&world);
+    (0..120).for_each(|n| drop(world.put(&format!("key{n}"), &payload(n, 400_000)).unwrap()));
+    world.nodes.set(0, Fault::ListsAgain);
+    world.nodes.store(1).wipe();
+    let held = world.time.run(world.engine.cluster_health()).unwrap().shards_missing;
+    assert!(held > 0);
+    assert_eq!(scan(&world).damaged, held);
+    assert_eq!(world.time.run(world.engine.collect_garbage()).unwrap().nodes_away, 1);
+    assert_eq!(repair(&world).failed, 0);
+    assert_whole(&world);
+}
