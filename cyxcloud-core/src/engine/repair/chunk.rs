@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::engine::get::is_lost;
 use crate::engine::survey::Page;
 use crate::id::{ChunkId, NodeId};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// How often one try plans anew after a setback: a node that refused, a source that was damaged, a record that changed.
 const ROUNDS: usize = 6;
@@ -42,7 +42,7 @@ impl Engine {
                     self.suspects.forget(id);
                     return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
+                // Whatever it was, `known` says what to plan around: an error that calls itself internal may be that of a node's disk.
                 Err(error) => last = error,
             }
         }
@@ -59,8 +59,12 @@ impl Engine {
     pub(super) fn plan_chunk(&self, record: &ChunkRecord, page: &Page, fleet: &Fleet, known: &Known) -> Result<Option<(Plan, Vec<Copy>)>> {
         let state = |copy: &Copy| match () {
             () if page.lacks(record.id, *copy) || known.bad.contains(copy) => CopyState::Gone,
-            () if known.silent.contains(&copy.node) => fleet.expected(copy.node).max(CopyState::Late),
-            () => fleet.expected(copy.node),
+            () => match fleet.expected(copy.node) {
+                expected if !known.silent.contains(&copy.node) => expected,
+                // It leaves anyway: whoever waited for its answer would wait for ever.
+                CopyState::Leaving => CopyState::Gone,
+                expected => expected.max(CopyState::Late),
+            },
         };
         let usable = |copy: &Copy| !known.bad.contains(copy) && !known.silent.contains(&copy.node);
         let states: Vec<CopyState> = record.copies.iter().map(state).collect();

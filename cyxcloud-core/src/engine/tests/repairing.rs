@@ -319,3 +319,33 @@ fn a_node_that_lists_the_same_shards_again_and_again_holds_nobody_up() {
     assert_eq!(repair(&world).failed, 0);
     assert_whole(&world);
 }
+
+/// One node that answers heartbeats and nothing else must not keep the chunks it shares with others from being repaired.
+#[test]
+fn a_node_that_proves_nothing_does_not_hold_up_the_repair_of_others() {
+    let world = World::new(16, policy());
+    watch(&world);
+    world.put("key", &payload(1, 400_000)).unwrap();
+    (0..3).for_each(|n| world.nodes.store(n).wipe());
+    world.nodes.set(4, Fault::ProvesNothing);
+    assert!(scan(&world).damaged > 0);
+    assert_eq!(repair(&world).failed, 0);
+    assert_eq!(scan(&world).damaged, 0);
+    assert_whole(&world);
+}
+
+/// Placement comes to the same node for the same chunk each time, so that giving up at its error would be giving up for ever.
+#[test]
+fn a_node_with_broken_media_does_not_keep_chunks_from_being_repaired_elsewhere() {
+    let world = World::new(16, policy());
+    watch(&world);
+    world.put("key", &payload(1, 400_000)).unwrap();
+    (0..2).for_each(|n| world.nodes.store(n).wipe());
+    world.nodes.set(0, Fault::Broken);
+    assert!(scan(&world).damaged > 0);
+    assert_eq!(repair(&world).failed, 0);
+    let missing = |record: &crate::data::manifest::ChunkRecord| record.copies.iter().any(|copy| copy.node == NodeId([1; 16]));
+    let records = world.time.run(world.engine.meta().scan_chunks(None, 100)).unwrap();
+    assert!(records.iter().any(missing), "the wiped node that works is used again");
+    assert_eq!(world.get("key").unwrap(), payload(1, 400_000));
+}
