@@ -349,3 +349,28 @@ fn a_node_with_broken_media_does_not_keep_chunks_from_being_repaired_elsewhere()
     assert!(records.iter().any(missing), "the wiped node that works is used again");
     assert_eq!(world.get("key").unwrap(), payload(1, 400_000));
 }
+
+/// A node that hangs makes each repair take its time; scans go on meanwhile.
+#[test]
+fn a_long_queue_does_not_keep_new_damage_from_being_found() {
+    use std::sync::Mutex;
+    let world = World::new(16, Policy { repair_parallelism: 1, ..policy() });
+    (0..40).for_each(|n| drop(world.put(&format!("key{n}"), &payload(n, 40_000)).unwrap()));
+    world.nodes.store(0).wipe();
+    watch(&world);
+    world.nodes.set(1, Fault::Hangs);
+    let scans = Mutex::new(Vec::new());
+    let report = |report: crate::engine::Report| {
+        if let crate::engine::Report::Scan(scan) = report {
+            scans.lock().unwrap().push(scan);
+        }
+    };
+    let schedule = crate::engine::Schedule { repair_ms: 60_000, scrub_ms: 0, balance_ms: 0, ..Default::default() };
+    let upkeep = world.engine.upkeep(schedule, &report);
+    let hours = world.engine.env().sleep(2 * 3_600_000);
+    world.time.run(async { drop(futures::future::select(Box::pin(upkeep), hours).await) });
+    assert_whole(&world);
+    let damaged: Vec<u64> = scans.into_inner().unwrap().iter().map(|scan| scan.damaged).collect();
+    let falling = damaged.windows(2).filter(|pair| pair[1] < pair[0] && pair[1] > 0).count();
+    assert!(falling >= 3, "scans between the batches saw what was left: {damaged:?}");
+}
