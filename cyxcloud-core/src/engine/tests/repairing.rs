@@ -374,3 +374,19 @@ fn a_long_queue_does_not_keep_new_damage_from_being_found() {
     let falling = damaged.windows(2).filter(|pair| pair[1] < pair[0] && pair[1] > 0).count();
     assert!(falling >= 3, "scans between the batches saw what was left: {damaged:?}");
 }
+
+/// The clock runs a year ahead for a while. What was written down then must not hide that a node is silent.
+#[test]
+fn a_node_that_falls_silent_after_the_clock_was_set_right_is_noticed() {
+    let world = World::new(15, policy());
+    let year = 365 * 86_400_000;
+    world.time.advance(year);
+    live(&world, 10 * 60_000);
+    world.time.set_back(year);
+    world.nodes.set(3, Fault::Away);
+    live(&world, 10 * 60_000);
+    let statuses = world.time.run(world.engine.meta().node_statuses()).unwrap();
+    let states: Vec<_> = statuses.iter().map(|(_, status)| status.state).collect();
+    assert_eq!(states.iter().filter(|state| **state == NodeState::Online).count(), 14, "{states:?}");
+    assert_eq!(states[3], NodeState::Offline);
+}
