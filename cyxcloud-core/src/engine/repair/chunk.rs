@@ -21,13 +21,15 @@ const ROUNDS: usize = 6;
 impl Engine {
     /// Repairs one chunk until its record names a proven copy of every shard, or the plan has nothing to do.
     pub(super) async fn repair_chunk(&self, epoch: u64, id: ChunkId, lanes: &Lanes, done: &mut Repaired) -> Result<()> {
-        let mut known = Known { bad: self.suspects.of(id), ..Known::default() };
+        let mut known = Known::default();
         let mut last = Error::unavailable(format!("{id:?} kept changing while it was repaired"));
         for _ in 0..ROUNDS {
             let Some(record) = self.referenced(id).await? else {
                 self.suspects.forget(id);
                 return Ok(());
             };
+            // Readers find damage meanwhile, and this repair itself where it reads sources.
+            known.bad.extend(self.suspects.of(id));
             let page = self.survey_chunk(record).await;
             let record = &page.chunks[0];
             let step = match self.plan_chunk(record, &page, &self.fleet(), &known)? {
@@ -38,10 +40,11 @@ impl Engine {
                 None => self.prove(record, &record.copies, &mut known).await,
             };
             match step {
-                Ok(()) => {
+                Ok(()) if self.suspects.of(id).is_subset(&known.bad) => {
                     self.suspects.forget(id);
                     return Ok(());
                 }
+                Ok(()) => last = Error::unavailable(format!("more copies of {id:?} were found damaged while it was repaired")),
                 // Whatever it was, `known` says what to plan around: an error that calls itself internal may be that of a node's disk.
                 Err(error) => last = error,
             }
@@ -83,6 +86,9 @@ impl Engine {
         let mut outcome = Ok(());
         for (copy, answer) in asked.into_iter().zip(answers) {
             if let Err(error) = answer {
+                if is_lost(&error) {
+                    self.suspects.note(record.id, copy);
+                }
                 known.failed(copy, &error);
                 outcome = Err(error);
             }

@@ -40,6 +40,7 @@ impl Repair<'_> {
                     done.shards_written += 1;
                     done.bytes_written += bytes;
                     known.bad.remove(&write.copy);
+                    self.engine.suspects.acquit(self.record.id, write.copy);
                 }
                 Err(error) => {
                     known.refusing.insert(write.copy.node);

@@ -59,7 +59,9 @@ impl Engine {
         let mut scan = RepairScan::default();
         let mut after = None;
         while let Some(page) = self.survey(after).await? {
-            after = page.chunks.last().map(|chunk| chunk.id);
+            let last = page.chunks.last().map(|chunk| chunk.id);
+            self.suspects.forget_deleted(after, last, |id| page.chunks.binary_search_by_key(&id, |chunk| chunk.id).is_ok());
+            after = last;
             let (fleet, known) = (self.fleet(), Known::default());
             let mut found = Vec::new();
             for chunk in &page.chunks {
@@ -78,6 +80,7 @@ impl Engine {
                 scan.queued += self.meta().enqueue_jobs(found, self.policy.repair_backoff).await?;
             }
         }
+        self.suspects.forget_deleted(after, None, |_| false);
         Ok(scan)
     }
 

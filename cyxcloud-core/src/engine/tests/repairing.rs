@@ -390,3 +390,33 @@ fn a_node_that_falls_silent_after_the_clock_was_set_right_is_noticed() {
     assert_eq!(states.iter().filter(|state| **state == NodeState::Online).count(), 14, "{states:?}");
     assert_eq!(states[3], NodeState::Offline);
 }
+
+/// The random group that copies which stay must prove would show this damage once in ten times; the repair reads the whole shard as a source.
+#[test]
+fn damage_that_a_repair_meets_in_its_sources_is_repaired_with_it() {
+    let world = World::new(16, Policy { chunk_size_bytes: 1_600_000, ..policy() });
+    watch(&world);
+    world.put("key", &payload(1, 1_600_000)).unwrap();
+    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    let holder = |shard| world.nodes.store(record.holders(shard).next().unwrap().0[0]);
+    holder(13).wipe();
+    holder(0).damage(|_, frame| frame[shard::HEADER_BYTES] ^= 1);
+    assert_eq!(scan(&world).damaged, 1);
+    assert_eq!(repair(&world).failed, 0);
+    assert_whole(&world);
+}
+
+/// What readers found damaged of a chunk that was deleted since takes no room for ever.
+#[test]
+fn suspicions_end_with_their_chunk() {
+    let world = World::new(14, policy());
+    watch(&world);
+    world.put("key", &payload(1, 40_000)).unwrap();
+    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    world.nodes.store(record.copies[0].node.0[0]).wipe();
+    world.get("key").unwrap();
+    assert!(!world.engine.suspects.of(record.id).is_empty());
+    world.delete("key");
+    scan(&world);
+    assert!(world.engine.suspects.of(record.id).is_empty());
+}
