@@ -42,6 +42,11 @@ impl Page {
         self.answered.get(&copy.node).is_some_and(|through| chunk <= *through) && !self.held.get(&chunk).is_some_and(|held| held.contains(&copy))
     }
 
+    /// The copy is there, whatever its node lists.
+    pub(super) fn add(&mut self, chunk: ChunkId, copy: Copy) {
+        self.held.entry(chunk).or_default().push(copy);
+    }
+
     /// What nodes hold of the chunk and its record does not name.
     pub(super) fn strays(&self, record: &ChunkRecord) -> Vec<Copy> {
         let held = self.held.get(&record.id).map_or(&[][..], Vec::as_slice);

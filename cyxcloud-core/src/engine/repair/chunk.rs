@@ -30,7 +30,8 @@ impl Engine {
             };
             // Readers find damage meanwhile, and this repair itself where it reads sources.
             known.bad.extend(self.suspects.of(id));
-            let page = self.survey_chunk(record).await;
+            let mut page = self.survey_chunk(record).await;
+            self.ask_for_unlisted(&mut page, &known).await;
             let record = &page.chunks[0];
             let step = match self.plan_chunk(record, &page, &self.fleet(), &known)? {
                 Some((plan, sources)) => {
@@ -50,6 +51,18 @@ impl Engine {
             }
         }
         Err(last)
+    }
+
+    /// Asks for a proof of each copy that its node does not list. A node that leaves shards out of its lists would have them computed anew
+    /// after every scan.
+    async fn ask_for_unlisted(&self, page: &mut Page, known: &Known) {
+        let record = page.chunks[0].clone();
+        let unlisted = |copy: &Copy| page.lacks(record.id, *copy) && !known.bad.contains(copy);
+        let asked: Vec<Copy> = record.copies.iter().copied().filter(unlisted).collect();
+        let answers = join_all(asked.iter().map(|copy| self.prove_copy(&record, *copy).boxed())).await;
+        for (copy, _) in asked.into_iter().zip(answers).filter(|(_, answer)| answer.is_ok()) {
+            page.add(record.id, copy);
+        }
     }
 
     /// The record, if something refers to the chunk.

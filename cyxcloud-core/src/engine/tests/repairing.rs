@@ -420,3 +420,17 @@ fn suspicions_end_with_their_chunk() {
     scan(&world);
     assert!(world.engine.suspects.of(record.id).is_empty());
 }
+
+/// Such a node would have all it holds computed anew after every scan.
+#[test]
+fn what_a_node_leaves_out_of_its_lists_is_not_made_again() {
+    let world = World::new(14, policy());
+    watch(&world);
+    world.put("key", &payload(1, 200_000)).unwrap();
+    world.nodes.set(0, Fault::Hides);
+    world.nodes.store(1).wipe();
+    assert_eq!(scan(&world).damaged, 5);
+    let done = repair(&world);
+    assert_eq!((done.completed, done.shards_written), (5, 5), "only what is lost was made again");
+    assert_whole(&world);
+}
