@@ -1,15 +1,15 @@
 //! What the metadata place, beside what the nodes say they hold, page by page in the order of chunk ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt};
 
 use super::Engine;
-use crate::{Error, Result};
 use crate::data::manifest::{ChunkRecord, Copy};
 use crate::data::placement::NodeView;
 use crate::id::{ChunkId, NodeId, ShardKey};
 use crate::port::{NodeRequest, NodeResponse, ShardInfo};
+use crate::{Error, Result};
 
 /// Chunks of a page of a small cluster, and shards listed at a time.
 const PAGE: usize = 1000;
@@ -39,7 +39,8 @@ pub(super) struct Page {
 impl Page {
     /// Whether the copy is certainly not where the record says.
     pub(super) fn lacks(&self, chunk: ChunkId, copy: Copy) -> bool {
-        self.answered.get(&copy.node).is_some_and(|through| chunk <= *through) && !self.held.get(&chunk).is_some_and(|held| held.contains(&copy))
+        self.answered.get(&copy.node).is_some_and(|through| chunk <= *through)
+            && !self.held.get(&chunk).is_some_and(|held| held.contains(&copy))
     }
 
     /// The copy is there, whatever its node lists.
