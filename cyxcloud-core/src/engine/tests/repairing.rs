@@ -400,7 +400,7 @@ fn damage_that_a_repair_meets_in_its_sources_is_repaired_with_it() {
     let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
     let holder = |shard| world.nodes.store(record.holders(shard).next().unwrap().0[0]);
     holder(13).wipe();
-    holder(0).damage(|_, frame| frame[shard::HEADER_BYTES] ^= 1);
+    (0..3).for_each(|index| holder(index).damage(|_, frame| frame[shard::HEADER_BYTES] ^= 1));
     assert_eq!(scan(&world).damaged, 1);
     assert_eq!(repair(&world).failed, 0);
     assert_whole(&world);
