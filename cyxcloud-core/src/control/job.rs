@@ -75,15 +75,18 @@ impl Backoff {
     }
 
     /// The job after a scan found its chunk damaged (again) at `now`: `job` is what is there, None when there is none. A job that waits or
-    /// is being worked on only takes the new priority; a finished one is opened, a failed one after the longest wait.
+    /// is being worked on only takes the new priority; a finished one is opened, a failed one after the longest wait. Nothing waits longer than
+    /// that, even where the clock was ahead when it was written down.
     pub fn found(&self, chunk: ChunkId, job: Option<Job>, priority: u32, now: Timestamp) -> Job {
         let fresh = Job { chunk, priority, state: JobState::Pending, attempts: 0, not_before: now, updated: now, failure: String::new() };
         match job {
             None => fresh,
             Some(job) => match job.state {
-                JobState::Pending | JobState::InProgress { .. } => Job { priority, ..job },
+                JobState::Pending | JobState::InProgress { .. } => {
+                    Job { priority, not_before: job.not_before.min(now.plus_ms(self.max_ms)), ..job }
+                }
                 JobState::Completed => fresh,
-                JobState::Failed if job.updated.plus_ms(self.max_ms) <= now => fresh,
+                JobState::Failed if job.updated.plus_ms(self.max_ms) <= now || now < job.updated => fresh,
                 JobState::Failed => Job { priority, ..job },
             },
         }
@@ -120,5 +123,16 @@ mod tests {
         assert_eq!(found, Job { priority: 1, ..job.clone() });
         job.state = JobState::Completed;
         assert_eq!(backoff.found(job.chunk, Some(job), 1, NOW).state, JobState::Pending);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_delays_nothing_for_long() {
+        let backoff = Backoff::default();
+        let ahead = NOW.plus_ms(365 * 86_400_000);
+        let job = backoff.failed(backoff.found(ChunkId([1; 32]), None, 3, ahead), ahead, "away".into());
+        let found = backoff.found(job.chunk, Some(job.clone()), 3, NOW);
+        assert_eq!(found.not_before, NOW.plus_ms(backoff.max_ms));
+        let given_up = Job { state: JobState::Failed, ..job };
+        assert_eq!(backoff.found(given_up.chunk, Some(given_up), 3, NOW).state, JobState::Pending);
     }
 }

@@ -95,7 +95,9 @@ impl Engine {
         let answers: Vec<_> = stream::iter(asks).buffer_unordered(PARALLEL).collect().await;
         let capacity = |(node, answer)| match answer {
             // What others put on the same disk is not ours to use.
-            Ok(NodeResponse::Space(space)) => Some((node, Load { used_bytes: 0, capacity_bytes: space.used_bytes + space.free_bytes })),
+            Ok(NodeResponse::Space(space)) => {
+                Some((node, Load { used_bytes: 0, capacity_bytes: space.used_bytes.saturating_add(space.free_bytes) }))
+            }
             _ => None,
         };
         let mut loads: BTreeMap<NodeId, Load> = answers.into_iter().filter_map(capacity).collect();

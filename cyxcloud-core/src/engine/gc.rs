@@ -70,14 +70,18 @@ impl Engine {
         }
     }
 
-    /// True when every copy is gone. A node that was removed is not waited for: should it ever return, its shards are orphans.
+    /// True when every copy is gone. A node that was removed is not waited for: should it ever return, its shards are orphans. One that is known
+    /// to be away is not asked, which could take its time for every chunk.
     async fn delete_shards(&self, chunk: &ChunkRecord, fence: u64) -> bool {
         let statuses = self.node_statuses();
         let belongs = |node: NodeId| statuses.get(&node).is_none_or(NodeStatus::belongs);
         let copies: Vec<Copy> = chunk.copies.iter().filter(|copy| belongs(copy.node)).copied().collect();
-        let deletes = copies.into_iter().map(|copy| self.delete(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence));
+        let view = self.view();
+        let is_away = |node: NodeId| view.node(node).is_none_or(|node| !node.reachable);
+        let (away, there): (Vec<Copy>, Vec<Copy>) = copies.into_iter().partition(|copy| is_away(copy.node));
+        let deletes = there.into_iter().map(|copy| self.delete(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence));
         let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(PARALLEL).collect().await;
-        outcomes.iter().all(|outcome| matches!(outcome, Ok(Deleted::Gone | Deleted::Absent)))
+        away.is_empty() && outcomes.iter().all(|outcome| matches!(outcome, Ok(Deleted::Gone | Deleted::Absent)))
     }
 
     async fn delete(&self, node: NodeId, key: ShardKey, fence: u64) -> Result<Deleted> {
@@ -92,7 +96,7 @@ impl Engine {
         let fence = self.meta().fence().await?;
         let mut after = None;
         loop {
-            let Ok(NodeResponse::Shards(page)) = self.call(node, NodeRequest::List { after, limit: PAGE }).await else {
+            let Ok(page) = self.list_page(node, after, PAGE).await else {
                 done.nodes_away += 1;
                 return Ok(());
             };

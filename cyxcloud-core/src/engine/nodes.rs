@@ -67,7 +67,10 @@ impl Engine {
         let now = self.meta().now().await?;
         let (before, since) = {
             let mut known = self.nodes.known();
-            (known.statuses.clone(), *known.watching_since.get_or_insert(now))
+            // A clock that went back begins the watch anew.
+            let since = known.watching_since.filter(|since| *since <= now).unwrap_or(now);
+            known.watching_since = Some(since);
+            (known.statuses.clone(), since)
         };
         let mut statuses = stored.clone();
         let mut changes = Vec::new();
@@ -79,9 +82,12 @@ impl Engine {
                 (None, true) => Event::Registered,
                 (None, false) => continue,
                 (Some(_), true) => Event::Heartbeat,
-                (Some(_), false) => Event::Tick { silent_since: last.unwrap_or(since).max(since) },
+                (Some(_), false) => Event::Tick { silent_since: last.filter(|last| *last <= now).unwrap_or(since).max(since) },
             };
-            let next = step(was.as_ref(), event, now, &self.policy.timers);
+            // A heartbeat that lies ahead was written down by a clock that has gone back since. Silence counts from now on; otherwise the node
+            // could be gone for as long as that unnoticed.
+            let set_right = was.map(|status| NodeStatus { last_heartbeat: status.last_heartbeat.min(now), ..status });
+            let next = step(set_right.as_ref(), event, now, &self.policy.timers);
             if self.is_worth_storing(was, &next.status) && !self.store_status(node, was, next.status).await? {
                 continue;
             }
@@ -114,7 +120,7 @@ impl Engine {
     fn know(&self, mut statuses: BTreeMap<NodeId, NodeStatus>, now: Timestamp) {
         let mut known = self.nodes.known();
         for (node, status) in &mut statuses {
-            let heard = known.statuses.get(node).map_or(Timestamp(0), |known| known.last_heartbeat);
+            let heard = known.statuses.get(node).map(|known| known.last_heartbeat).filter(|heard| *heard <= now).unwrap_or(Timestamp(0));
             status.last_heartbeat = status.last_heartbeat.max(heard);
         }
         known.ahead_ms = (now.0 as i64).saturating_sub(self.now().0 as i64);
@@ -216,7 +222,8 @@ impl Engine {
     fn is_worth_storing(&self, was: Option<NodeStatus>, next: &NodeStatus) -> bool {
         let Some(was) = was else { return true };
         let aged = was.last_heartbeat.plus_ms(self.policy.timers.offline_after_ms / 2) <= next.last_heartbeat;
-        aged || NodeStatus { last_heartbeat: was.last_heartbeat, ..*next } != was
+        let ahead = was.last_heartbeat > next.last_heartbeat;
+        aged || ahead || NodeStatus { last_heartbeat: was.last_heartbeat, ..*next } != was
     }
 
     /// False when somebody else changed the status meanwhile.

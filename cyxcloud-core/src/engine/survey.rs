@@ -1,15 +1,15 @@
 //! What the metadata place, beside what the nodes say they hold, page by page in the order of chunk ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt};
 
 use super::Engine;
-use crate::Result;
 use crate::data::manifest::{ChunkRecord, Copy};
 use crate::data::placement::NodeView;
 use crate::id::{ChunkId, NodeId, ShardKey};
-use crate::port::{NodeRequest, NodeResponse};
+use crate::port::{NodeRequest, NodeResponse, ShardInfo};
+use crate::{Error, Result};
 
 /// Chunks of a page of a small cluster, and shards listed at a time.
 const PAGE: usize = 1000;
@@ -19,24 +19,33 @@ const PAGE_PER_NODE: usize = 20;
 const ASK_ALL: usize = 64;
 /// Nodes listed at the same time.
 const PARALLEL: usize = 32;
+/// Lists asked of one node for one page. Only a node with very many orphans has more to say, or one that invents shards.
+const MAX_LISTS: usize = 100;
 
 type Held = BTreeMap<ChunkId, Vec<Copy>>;
+type Answered = BTreeMap<NodeId, ChunkId>;
 
 /// Some referenced chunks and every shard of them that some node holds.
 #[derive(Default)]
 pub(super) struct Page {
     /// The chunks by id.
     pub(super) chunks: Vec<ChunkRecord>,
-    /// What nodes hold of these chunks and of dead or unknown ones between them, by chunk.
+    /// What nodes hold of these chunks.
     held: Held,
-    /// Nodes that gave a whole answer. Of the others nothing is known.
-    answered: BTreeSet<NodeId>,
+    /// Nodes that answered, and up to which chunk. Of the others nothing is known.
+    answered: Answered,
 }
 
 impl Page {
     /// Whether the copy is certainly not where the record says.
     pub(super) fn lacks(&self, chunk: ChunkId, copy: Copy) -> bool {
-        self.answered.contains(&copy.node) && !self.held.get(&chunk).is_some_and(|held| held.contains(&copy))
+        self.answered.get(&copy.node).is_some_and(|through| chunk <= *through)
+            && !self.held.get(&chunk).is_some_and(|held| held.contains(&copy))
+    }
+
+    /// The copy is there, whatever its node lists.
+    pub(super) fn add(&mut self, chunk: ChunkId, copy: Copy) {
+        self.held.entry(chunk).or_default().push(copy);
     }
 
     /// What nodes hold of the chunk and its record does not name.
@@ -52,9 +61,11 @@ impl Engine {
     pub(super) async fn survey(&self, from: Option<ChunkId>) -> Result<Option<Page>> {
         let view = self.view();
         let chunks = self.meta().scan_chunks(from, PAGE.max(PAGE_PER_NODE * view.nodes().len())).await?;
-        let Some(last) = chunks.last().map(|chunk| chunk.id) else { return Ok(None) };
+        if chunks.is_empty() {
+            return Ok(None);
+        }
         let nodes = view.nodes().iter().filter(|node| node.reachable).map(|node| node.id).collect();
-        let (held, answered) = self.list_all(nodes, from.map(after), last, PAGE).await;
+        let (held, answered) = self.list_all(nodes, from.map(after), &chunks, PAGE).await;
         Ok(Some(Page { chunks, held, answered }))
     }
 
@@ -64,39 +75,62 @@ impl Engine {
         let named = |node: NodeId| record.copies.iter().any(|copy| copy.node == node);
         let asked = |node: &&NodeView| node.reachable && (view.nodes().len() <= ASK_ALL || named(node.id));
         let nodes = view.nodes().iter().filter(asked).map(|node| node.id).collect();
-        let (held, answered) = self.list_all(nodes, record.id.before().map(after), record.id, record.scheme.total() + 1).await;
-        Page { chunks: vec![record], held, answered }
+        let (from, limit) = (record.id.before().map(after), record.scheme.total() + 1);
+        let chunks = vec![record];
+        let (held, answered) = self.list_all(nodes, from, &chunks, limit).await;
+        Page { chunks, held, answered }
     }
 
-    async fn list_all(&self, nodes: Vec<NodeId>, from: Option<ShardKey>, last: ChunkId, limit: usize) -> (Held, BTreeSet<NodeId>) {
-        let list = |node: NodeId| async move { (node, self.list_node(node, from, last, limit).await) };
+    async fn list_all(&self, nodes: Vec<NodeId>, from: Option<ShardKey>, chunks: &[ChunkRecord], limit: usize) -> (Held, Answered) {
+        let list = |node: NodeId| async move { (node, self.list_node(node, from, chunks, limit).await) };
         let lists: Vec<_> = nodes.into_iter().map(list).collect();
         let lists: Vec<_> = stream::iter(lists).buffer_unordered(PARALLEL).collect().await;
         let mut held = Held::new();
-        let mut answered = BTreeSet::new();
-        for (node, keys) in lists {
-            let Ok(keys) = keys else { continue };
-            answered.insert(node);
+        let mut answered = Answered::new();
+        for (node, listed) in lists {
+            let Ok((keys, Some(through))) = listed else { continue };
+            answered.insert(node, through);
             keys.iter().for_each(|key| held.entry(key.chunk).or_default().push(Copy { shard: key.index, node }));
         }
         held.values_mut().for_each(|copies| copies.sort_unstable());
         (held, answered)
     }
 
-    /// The shards of `node` after `from` and up to those of `last`, `limit` at a time.
-    async fn list_node(&self, node: NodeId, mut from: Option<ShardKey>, last: ChunkId, limit: usize) -> Result<Vec<ShardKey>> {
+    /// What `node` holds of `chunks`, which are in order, listed after `from` and `limit` at a time; and the last chunk that the answer tells
+    /// everything of. What it holds besides is not kept, so that memory is bounded by the chunks whatever a node says.
+    async fn list_node(
+        &self,
+        node: NodeId,
+        mut from: Option<ShardKey>,
+        chunks: &[ChunkRecord],
+        limit: usize,
+    ) -> Result<(Vec<ShardKey>, Option<ChunkId>)> {
+        let Some(last) = chunks.last().map(|chunk| chunk.id) else { return Ok((Vec::new(), None)) };
+        let wanted = |key: &ShardKey| chunks.binary_search_by_key(&key.chunk, |chunk| chunk.id).is_ok();
         let mut keys = Vec::new();
-        loop {
-            let page = match self.call(node, NodeRequest::List { after: from, limit }).await? {
-                NodeResponse::Shards(page) => page,
-                other => return Err(super::unexpected(node, &other)),
-            };
-            keys.extend(page.iter().map(|info| info.key).filter(|key| key.chunk <= last));
+        for _ in 0..MAX_LISTS {
+            let page = self.list_page(node, from, limit).await?;
+            keys.extend(page.iter().map(|info| info.key).filter(wanted));
             match page.last() {
                 Some(info) if info.key.chunk <= last => from = Some(info.key),
-                _ => return Ok(keys),
+                _ => return Ok((keys, Some(last))),
             }
         }
+        // Of the chunk it stopped at there may be more.
+        Ok((keys, from.and_then(|key| key.chunk.before())))
+    }
+
+    /// One list of a node, refused when it is not what was asked for: a page that does not go on would be asked for again and again.
+    pub(super) async fn list_page(&self, node: NodeId, after: Option<ShardKey>, limit: usize) -> Result<Vec<ShardInfo>> {
+        let page = match self.call(node, NodeRequest::List { after, limit }).await? {
+            NodeResponse::Shards(page) => page,
+            other => return Err(super::unexpected(node, &other)),
+        };
+        let goes_on = page.is_sorted_by(|a, b| a.key < b.key) && page.first().is_none_or(|first| Some(first.key) > after);
+        if goes_on && page.len() <= limit {
+            return Ok(page);
+        }
+        Err(Error::unavailable(format!("{node:?} lists shards out of order, again, or more than were asked for")))
     }
 }
 

@@ -35,6 +35,24 @@ impl Suspects {
         self.chunks().get(&chunk).cloned().unwrap_or_default()
     }
 
+    /// A copy was written anew and read back.
+    pub(super) fn acquit(&self, chunk: ChunkId, copy: Copy) {
+        let mut chunks = self.chunks();
+        if let Some(copies) = chunks.get_mut(&chunk) {
+            copies.remove(&copy);
+            if copies.is_empty() {
+                chunks.remove(&chunk);
+            }
+        }
+    }
+
+    /// Forgets chunks after `from`, up to `last` or the end, that a scan did not find: they are deleted, nobody will repair them, and
+    /// they would take the room of others.
+    pub(super) fn forget_deleted(&self, from: Option<ChunkId>, last: Option<ChunkId>, is_there: impl Fn(ChunkId) -> bool) {
+        let scanned = |id: ChunkId| from.is_none_or(|from| from < id) && last.is_none_or(|last| id <= last);
+        self.chunks().retain(|id, _| !scanned(*id) || is_there(*id));
+    }
+
     pub(super) fn forget(&self, chunk: ChunkId) {
         self.chunks().remove(&chunk);
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use futures::channel::mpsc;
-use futures::future::{Either, join5, select};
+use futures::future::{Either, FutureExt, join5, select};
 use futures::stream::StreamExt;
 
 use super::{Balanced, Collected, Engine, NodeChange, RepairScan, Repaired, Scrubbed};
@@ -99,16 +99,36 @@ impl Engine {
 
     async fn keep_repairing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), hurried: &mut mpsc::Receiver<()>) {
         loop {
-            let done = self.plan_repairs().await.map(|scan| report(Report::Scan(scan)));
-            let done = match done {
-                Ok(()) => self.run_repairs().await.map(|repaired| report(Report::Repaired(repaired))),
-                failed => failed,
-            };
+            let mut done = self.plan_repairs().await.map(|scan| report(Report::Scan(scan)));
+            let mut more = false;
+            if done.is_ok() {
+                done = self.repair_until_next_scan(schedule, hurried).await.map(|(repaired, left)| {
+                    more = left;
+                    report(Report::Repaired(repaired));
+                });
+            }
             report_failure(report, "repair", done);
+            if more {
+                continue;
+            }
             if let Either::Right((None, timer)) = select(self.env().sleep(schedule.repair_ms), hurried.next()).await {
                 timer.await;
             }
         }
+    }
+
+    /// Repairs until no job is due or the next scan is, and whether there is more to do. A long queue must not keep a chunk that is endangered
+    /// meanwhile from being found and put before the others.
+    async fn repair_until_next_scan(&self, schedule: Schedule, hurried: &mut mpsc::Receiver<()>) -> Result<(Repaired, bool)> {
+        let begun = self.now();
+        let mut done = Repaired::default();
+        while let Some(batch) = self.run_some_repairs().await? {
+            done.add(batch);
+            if self.now() >= begun.plus_ms(schedule.repair_ms) || matches!(hurried.next().now_or_never(), Some(Some(()))) {
+                return Ok((done, true));
+            }
+        }
+        Ok((done, false))
     }
 
     async fn keep_collecting(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {

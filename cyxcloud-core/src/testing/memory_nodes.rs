@@ -31,6 +31,14 @@ pub enum Fault {
     FailsWrites,
     /// It says that it stored a shard, and did not.
     StoresNothing,
+    /// It begins every list at its first shard.
+    ListsAgain,
+    /// It answers heartbeats, and fails everything else as broken media do.
+    Broken,
+    /// It takes shards and gives them whole, and proves no part of them.
+    ProvesNothing,
+    /// It keeps from its lists what it holds.
+    Hides,
 }
 
 /// [`Transport`] and [`Members`] over stores in memory. Node `n` has the id of sixteen bytes `n`.
@@ -85,6 +93,17 @@ impl Transport for MemoryNodes {
             Fault::FailsWrites if matches!(request, NodeRequest::Store { .. }) => Err(Error::internal("the medium cannot be written")),
             Fault::StoresNothing if matches!(request, NodeRequest::Store { .. }) => Ok(NodeResponse::Stored),
             Fault::FailsWrites | Fault::StoresNothing => serve(store as &dyn Store, &*self.env, request).await,
+            Fault::ListsAgain => {
+                let again = match request {
+                    NodeRequest::List { limit, .. } => NodeRequest::List { after: None, limit },
+                    other => other,
+                };
+                serve(store as &dyn Store, &*self.env, again).await
+            }
+            Fault::Broken if !matches!(request, NodeRequest::Space) => Err(Error::internal("input/output error")),
+            Fault::ProvesNothing if matches!(request, NodeRequest::ReadRange { .. }) => Err(Error::unavailable("too busy")),
+            Fault::Hides if matches!(request, NodeRequest::List { .. }) => Ok(NodeResponse::Shards(Vec::new())),
+            Fault::Broken | Fault::ProvesNothing | Fault::Hides => serve(store as &dyn Store, &*self.env, request).await,
             Fault::LosesAnswers => {
                 serve(store as &dyn Store, &*self.env, request).await?;
                 Err(Error::unavailable("the answer was lost"))

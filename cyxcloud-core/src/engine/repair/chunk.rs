@@ -22,14 +22,17 @@ const ROUNDS: usize = 6;
 impl Engine {
     /// Repairs one chunk until its record names a proven copy of every shard, or the plan has nothing to do.
     pub(super) async fn repair_chunk(&self, epoch: u64, id: ChunkId, lanes: &Lanes, done: &mut Repaired) -> Result<()> {
-        let mut known = Known { bad: self.suspects.of(id), ..Known::default() };
+        let mut known = Known::default();
         let mut last = Error::unavailable(format!("{id:?} kept changing while it was repaired"));
         for _ in 0..ROUNDS {
             let Some(record) = self.referenced(id).await? else {
                 self.suspects.forget(id);
                 return Ok(());
             };
-            let page = self.survey_chunk(record).await;
+            // Readers find damage meanwhile, and this repair itself where it reads sources.
+            known.bad.extend(self.suspects.of(id));
+            let mut page = self.survey_chunk(record).await;
+            self.ask_for_unlisted(&mut page, &known).await;
             let record = &page.chunks[0];
             let step = match self.plan_chunk(record, &page, &self.fleet(), &known)? {
                 Some((plan, sources)) => {
@@ -39,14 +42,28 @@ impl Engine {
                 None => self.prove(record, &record.copies, &mut known).await,
             };
             match step {
-                Ok(()) => {
+                Ok(()) if self.suspects.of(id).is_subset(&known.bad) => {
                     self.suspects.forget(id);
                     return Ok(());
                 }
+                Ok(()) => last = Error::unavailable(format!("more copies of {id:?} were found damaged while it was repaired")),
+                // Whatever it was, `known` says what to plan around: an error that calls itself internal may be that of a node's disk.
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// Asks for a proof of each copy that its node does not list. A node that leaves shards out of its lists would have them computed anew
+    /// after every scan.
+    async fn ask_for_unlisted(&self, page: &mut Page, known: &Known) {
+        let record = page.chunks[0].clone();
+        let unlisted = |copy: &Copy| page.lacks(record.id, *copy) && !known.bad.contains(copy);
+        let asked: Vec<Copy> = record.copies.iter().copied().filter(unlisted).collect();
+        let answers = join_all(asked.iter().map(|copy| self.prove_copy(&record, *copy).boxed())).await;
+        for (copy, _) in asked.into_iter().zip(answers).filter(|(_, answer)| answer.is_ok()) {
+            page.add(record.id, copy);
+        }
     }
 
     /// The record, if something refers to the chunk.
@@ -59,8 +76,12 @@ impl Engine {
     pub(super) fn plan_chunk(&self, record: &ChunkRecord, page: &Page, fleet: &Fleet, known: &Known) -> Result<Option<(Plan, Vec<Copy>)>> {
         let state = |copy: &Copy| match () {
             () if page.lacks(record.id, *copy) || known.bad.contains(copy) => CopyState::Gone,
-            () if known.silent.contains(&copy.node) => fleet.expected(copy.node).max(CopyState::Late),
-            () => fleet.expected(copy.node),
+            () => match fleet.expected(copy.node) {
+                expected if !known.silent.contains(&copy.node) => expected,
+                // It leaves anyway: whoever waited for its answer would wait for ever.
+                CopyState::Leaving => CopyState::Gone,
+                expected => expected.max(CopyState::Late),
+            },
         };
         let usable = |copy: &Copy| !known.bad.contains(copy) && !known.silent.contains(&copy.node);
         let states: Vec<CopyState> = record.copies.iter().map(state).collect();
@@ -80,6 +101,9 @@ impl Engine {
         let mut outcome = Ok(());
         for (copy, answer) in asked.into_iter().zip(answers) {
             if let Err(error) = answer {
+                if is_lost(&error) {
+                    self.suspects.note(record.id, copy);
+                }
                 known.failed(copy, &error);
                 if is_lost(&error) {
                     outcome = Err(error);

@@ -41,6 +41,7 @@ impl Repair<'_> {
                     done.bytes_written += bytes;
                     known.bad.remove(&write.copy);
                     known.made.insert(write.copy);
+                    self.engine.suspects.acquit(self.record.id, write.copy);
                 }
                 Err(error) => {
                     known.refusing.insert(write.copy.node);
@@ -49,7 +50,11 @@ impl Repair<'_> {
             }
         }
         outcome?;
-        self.engine.prove(self.record, &self.plan.keep, known).await?;
+        let proven = self.engine.prove(self.record, &self.plan.keep, known).await;
+        // A copy whose node does not answer is late, like one on a node that is away: it stays, and must not hold up the others.
+        if self.plan.keep.iter().any(|copy| known.bad.contains(copy)) {
+            proven?;
+        }
         let replace =
             ReplaceCopies { epoch: self.epoch, chunk: self.record.id, expected: self.record.copies.clone(), copies: self.plan.copies() };
         self.engine.meta().replace_copies(replace).await

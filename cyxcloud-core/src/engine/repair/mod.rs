@@ -59,7 +59,9 @@ impl Engine {
         let mut scan = RepairScan::default();
         let mut after = None;
         while let Some(page) = self.survey(after).await? {
-            after = page.chunks.last().map(|chunk| chunk.id);
+            let last = page.chunks.last().map(|chunk| chunk.id);
+            self.suspects.forget_deleted(after, last, |id| page.chunks.binary_search_by_key(&id, |chunk| chunk.id).is_ok());
+            after = last;
             let (fleet, known) = (self.fleet(), Known::default());
             let mut found = Vec::new();
             for chunk in &page.chunks {
@@ -78,6 +80,7 @@ impl Engine {
                 scan.queued += self.meta().enqueue_jobs(found, self.policy.repair_backoff).await?;
             }
         }
+        self.suspects.forget_deleted(after, None, |_| false);
         Ok(scan)
     }
 
@@ -88,15 +91,18 @@ impl Engine {
     /// job waits for another try.
     pub async fn run_repairs(&self) -> Result<Repaired> {
         let mut done = Repaired::default();
-        loop {
-            let lease = self.meta().begin_lease(self.policy.lease_ttl_ms).await?;
-            let batch = self.under_lease(lease.epoch, self.repair_batch(lease.epoch)).await;
-            self.end_lease(lease.epoch).await;
-            match batch? {
-                None => return Ok(done),
-                Some(batch) => done.add(batch),
-            }
+        while let Some(batch) = self.run_some_repairs().await? {
+            done.add(batch);
         }
+        Ok(done)
+    }
+
+    /// One batch of jobs under a lease of its own; None when no job is due.
+    pub(super) async fn run_some_repairs(&self) -> Result<Option<Repaired>> {
+        let lease = self.meta().begin_lease(self.policy.lease_ttl_ms).await?;
+        let batch = self.under_lease(lease.epoch, self.repair_batch(lease.epoch)).await;
+        self.end_lease(lease.epoch).await;
+        batch
     }
 
     /// None when no job is due.
@@ -130,7 +136,7 @@ impl Engine {
 }
 
 impl Repaired {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.completed += other.completed;
         self.failed += other.failed;
         self.shards_written += other.shards_written;

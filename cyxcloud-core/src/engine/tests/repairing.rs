@@ -331,3 +331,134 @@ fn a_removed_node_comes_back_only_when_it_registers() {
     let status = world.time.run(world.engine.register_node(node)).unwrap();
     assert_eq!((status.state, world.engine.node_statuses()[&node].state), (NodeState::Online, NodeState::Online));
 }
+
+/// A list that does not go on is no answer: nobody waits for its end, and what other nodes say counts.
+#[test]
+fn a_node_that_lists_the_same_shards_again_and_again_holds_nobody_up() {
+    let world = World::new(15, policy());
+    watch(&world);
+    (0..120).for_each(|n| drop(world.put(&format!("key{n}"), &payload(n, 400_000)).unwrap()));
+    world.nodes.set(0, Fault::ListsAgain);
+    world.nodes.store(1).wipe();
+    let held = world.time.run(world.engine.cluster_health()).unwrap().shards_missing;
+    assert!(held > 0);
+    assert_eq!(scan(&world).damaged, held);
+    assert_eq!(world.time.run(world.engine.collect_garbage()).unwrap().nodes_away, 1);
+    assert_eq!(repair(&world).failed, 0);
+    assert_whole(&world);
+}
+
+/// One node that answers heartbeats and nothing else must not keep the chunks it shares with others from being repaired.
+#[test]
+fn a_node_that_proves_nothing_does_not_hold_up_the_repair_of_others() {
+    let world = World::new(16, policy());
+    watch(&world);
+    world.put("key", &payload(1, 400_000)).unwrap();
+    (0..3).for_each(|n| world.nodes.store(n).wipe());
+    world.nodes.set(4, Fault::ProvesNothing);
+    assert!(scan(&world).damaged > 0);
+    assert_eq!(repair(&world).failed, 0);
+    assert_eq!(scan(&world).damaged, 0);
+    assert_whole(&world);
+}
+
+/// Placement comes to the same node for the same chunk each time, so that giving up at its error would be giving up for ever.
+#[test]
+fn a_node_with_broken_media_does_not_keep_chunks_from_being_repaired_elsewhere() {
+    let world = World::new(16, policy());
+    watch(&world);
+    world.put("key", &payload(1, 400_000)).unwrap();
+    (0..2).for_each(|n| world.nodes.store(n).wipe());
+    world.nodes.set(0, Fault::Broken);
+    assert!(scan(&world).damaged > 0);
+    assert_eq!(repair(&world).failed, 0);
+    let missing = |record: &crate::data::manifest::ChunkRecord| record.copies.iter().any(|copy| copy.node == NodeId([1; 16]));
+    let records = world.time.run(world.engine.meta().scan_chunks(None, 100)).unwrap();
+    assert!(records.iter().any(missing), "the wiped node that works is used again");
+    assert_eq!(world.get("key").unwrap(), payload(1, 400_000));
+}
+
+/// A node that hangs makes each repair take its time; scans go on meanwhile.
+#[test]
+fn a_long_queue_does_not_keep_new_damage_from_being_found() {
+    use std::sync::Mutex;
+    let world = World::new(16, Policy { repair_parallelism: 1, ..policy() });
+    (0..40).for_each(|n| drop(world.put(&format!("key{n}"), &payload(n, 40_000)).unwrap()));
+    world.nodes.store(0).wipe();
+    watch(&world);
+    world.nodes.set(1, Fault::Hangs);
+    let scans = Mutex::new(Vec::new());
+    let report = |report: crate::engine::Report| {
+        if let crate::engine::Report::Scan(scan) = report {
+            scans.lock().unwrap().push(scan);
+        }
+    };
+    let schedule = crate::engine::Schedule { repair_ms: 60_000, scrub_ms: 0, balance_ms: 0, ..Default::default() };
+    let upkeep = world.engine.upkeep(schedule, &report);
+    let hours = world.engine.env().sleep(2 * 3_600_000);
+    world.time.run(async { drop(futures::future::select(Box::pin(upkeep), hours).await) });
+    assert_whole(&world);
+    let damaged: Vec<u64> = scans.into_inner().unwrap().iter().map(|scan| scan.damaged).collect();
+    let falling = damaged.windows(2).filter(|pair| pair[1] < pair[0] && pair[1] > 0).count();
+    assert!(falling >= 3, "scans between the batches saw what was left: {damaged:?}");
+}
+
+/// The clock runs a year ahead for a while. What was written down then must not hide that a node is silent.
+#[test]
+fn a_node_that_falls_silent_after_the_clock_was_set_right_is_noticed() {
+    let world = World::new(15, policy());
+    let year = 365 * 86_400_000;
+    world.time.advance(year);
+    live(&world, 10 * 60_000);
+    world.time.set_back(year);
+    world.nodes.set(3, Fault::Away);
+    live(&world, 10 * 60_000);
+    let statuses = world.time.run(world.engine.meta().node_statuses()).unwrap();
+    let states: Vec<_> = statuses.iter().map(|(_, status)| status.state).collect();
+    assert_eq!(states.iter().filter(|state| **state == NodeState::Online).count(), 14, "{states:?}");
+    assert_eq!(states[3], NodeState::Offline);
+}
+
+/// The random group that copies which stay must prove would show this damage once in ten times; the repair reads the whole shard as a source.
+#[test]
+fn damage_that_a_repair_meets_in_its_sources_is_repaired_with_it() {
+    let world = World::new(16, Policy { chunk_size_bytes: 1_600_000, ..policy() });
+    watch(&world);
+    world.put("key", &payload(1, 1_600_000)).unwrap();
+    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    let holder = |shard| world.nodes.store(record.holders(shard).next().unwrap().0[0]);
+    holder(13).wipe();
+    (0..3).for_each(|index| holder(index).damage(|_, frame| frame[shard::HEADER_BYTES] ^= 1));
+    assert_eq!(scan(&world).damaged, 1);
+    assert_eq!(repair(&world).failed, 0);
+    assert_whole(&world);
+}
+
+/// What readers found damaged of a chunk that was deleted since takes no room for ever.
+#[test]
+fn suspicions_end_with_their_chunk() {
+    let world = World::new(14, policy());
+    watch(&world);
+    world.put("key", &payload(1, 40_000)).unwrap();
+    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    world.nodes.store(record.copies[0].node.0[0]).wipe();
+    world.get("key").unwrap();
+    assert!(!world.engine.suspects.of(record.id).is_empty());
+    world.delete("key");
+    scan(&world);
+    assert!(world.engine.suspects.of(record.id).is_empty());
+}
+
+/// Such a node would have all it holds computed anew after every scan.
+#[test]
+fn what_a_node_leaves_out_of_its_lists_is_not_made_again() {
+    let world = World::new(14, policy());
+    watch(&world);
+    world.put("key", &payload(1, 200_000)).unwrap();
+    world.nodes.set(0, Fault::Hides);
+    world.nodes.store(1).wipe();
+    assert_eq!(scan(&world).damaged, 5);
+    let done = repair(&world);
+    assert_eq!((done.completed, done.shards_written), (5, 5), "only what is lost was made again");
+    assert_whole(&world);
+}
