@@ -189,7 +189,8 @@ impl Engine {
             let was = self.stored_statuses().await?.get(&node).copied();
             let next = step(was.as_ref(), event, self.meta().now().await?, &self.policy.timers);
             if next.effects.contains(&Effect::Refused) {
-                return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.map(|status| status.state))));
+                let stands = was.map_or_else(|| "not known".to_owned(), |status| format!("{:?}", status.state).to_lowercase());
+                return Err(Error::invalid(format!("{node:?} is {stands}; {event:?} does not apply to it")));
             }
             tries += 1;
             match self.meta().set_node_status(node, was, next.status).await {
