@@ -1,5 +1,6 @@
 //! Many seeds of the simulator on all cores.
 
+use std::io::Write;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +23,7 @@ pub struct Arguments {
     #[arg(long, default_value = "0..5000", value_parser = range)]
     seeds: Range<u64>,
     /// Instead: so many seeds that nobody has played yet, from a number that the clock gives and that is printed.
-    #[arg(long, conflicts_with = "seeds")]
+    #[arg(long, conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(1..))]
     fresh: Option<u64>,
     /// Only this seed, with its plan.
     #[arg(long, conflicts_with_all = ["seeds", "fresh"])]
@@ -30,7 +31,7 @@ pub struct Arguments {
     /// With --replay: everything that happened, line by line.
     #[arg(long, requires = "replay")]
     trace: bool,
-    /// Plants a bug; then a seed that finds it is what is wanted.
+    /// Plants a bug; then a seed that fails is what is wanted.
     #[arg(long)]
     sabotage: Option<Sabotage>,
     /// Threads; one per core if not given.
@@ -67,7 +68,13 @@ fn fresh(count: u64) -> Range<u64> {
 fn replay(seed: u64, arguments: &Arguments) -> Result<()> {
     let (report, lines) = sim::replay(seed, arguments.sabotage);
     if arguments.trace {
-        lines.iter().for_each(|line| println!("{line}"));
+        // A reader that has seen enough, such as `head`, is no error.
+        let mut out = std::io::stdout().lock();
+        for line in &lines {
+            if writeln!(out, "{line}").is_err() {
+                return Ok(());
+            }
+        }
     }
     println!("{}\n{} events, hash {:016x}", report.plan, report.coverage.events, report.hash);
     match report.failure {

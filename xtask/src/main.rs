@@ -51,9 +51,11 @@ enum Command {
     SelfHeal,
     /// Shows how much memory a PUT and a GET of 1 GiB take; fails above 300 MiB.
     Memory,
-    /// A large cluster through years of failures, in virtual time and without bytes: see docs/scale.md.
+    /// A large cluster through years of failures, in virtual time and without bytes: `cargo xtask scale --nodes 200 --chunks 20000 --years 1`,
+    /// `cargo xtask scale --help`.
+    #[command(disable_help_flag = true)]
     Scale {
-        /// What follows goes to `cyxcloud-simulate scale`; try `--help` after `--`.
+        /// Arguments of `cyxcloud-simulate scale`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

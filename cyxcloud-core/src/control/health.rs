@@ -239,12 +239,15 @@ fn best_of_each(scheme: Scheme, copies: &[Copy], states: &[CopyState]) -> Vec<Co
     best
 }
 
-fn standing(status: Option<&NodeStatus>, reachable: bool, now: Timestamp) -> CopyState {
+/// What can be expected of the copies on a node, by where it stands and whether its members say that it can be reached.
+pub(crate) fn standing(status: Option<&NodeStatus>, reachable: bool, now: Timestamp) -> CopyState {
     let Some(status) = status else { return if reachable { CopyState::Live } else { CopyState::Late } };
-    match (status.state, reachable) {
+    // Where the members say that a node can be reached and no heartbeat is heard, it hangs: what cannot be asked for is not there.
+    let answers = reachable && (matches!(status.state, NodeState::Online | NodeState::Recovering) || status.drain_requested);
+    match (status.state, answers) {
         // Nothing counts on a removed node, but what it still holds can be read as long as it answers.
-        (NodeState::Removed, true) => CopyState::Leaving,
-        (NodeState::Removed, false) => CopyState::Gone,
+        (NodeState::Removed, _) if reachable => CopyState::Leaving,
+        (NodeState::Removed, _) => CopyState::Gone,
         (_, true) if status.drain_requested => CopyState::Leaving,
         (_, true) => CopyState::Live,
         (NodeState::Online | NodeState::Recovering, false) => CopyState::Late,

@@ -122,16 +122,29 @@ impl Default for Timers {
 impl Timers {
     /// Checks that each step comes after the one before it. The message of the error names the fields.
     pub fn validate(&self) -> Result<()> {
-        let ordered = self.heartbeat_ms >= 1
-            && self.heartbeat_ms <= self.offline_after_ms
-            && self.offline_after_ms <= self.drain_after_ms
-            && self.drain_after_ms <= self.remove_after_ms;
-        if ordered {
-            return Ok(());
+        if self.heartbeat_ms == 0 {
+            return Err(Error::invalid("heartbeat_ms must be at least 1"));
         }
-        Err(Error::invalid(format!(
-            "timers must satisfy 1 <= heartbeat_ms <= offline_after_ms <= drain_after_ms <= remove_after_ms, not {self:?}"
-        )))
+        if self.offline_after_ms <= self.heartbeat_ms {
+            let Self { offline_after_ms, heartbeat_ms, .. } = self;
+            let message = format!(
+                "offline_after_ms ({offline_after_ms}) must be more than heartbeat_ms ({heartbeat_ms}); ten times as much is usual"
+            );
+            return Err(Error::invalid(message));
+        }
+        let steps = [
+            ("offline_after_ms", self.offline_after_ms),
+            ("drain_after_ms", self.drain_after_ms),
+            ("remove_after_ms", self.remove_after_ms),
+        ];
+        for pair in steps.windows(2) {
+            if let [(before, least), (after, is)] = *pair
+                && is < least
+            {
+                return Err(Error::invalid(format!("{after} ({is}) must be at least {before} ({least})")));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -90,8 +90,10 @@ fn states_of_nodes_become_states_of_copies() {
         Fleet::new(&view, &status.into_iter().map(|s| (id(0), s)).collect(), 1, NOW).expected(id(0))
     };
     use NodeState::{Draining, Offline, Online, Recovering, Removed};
-    for state in [Online, Recovering, Offline, Draining] {
-        assert_eq!(expected(Some(status(state, false, None)), true), CopyState::Live, "every reachable node serves reads");
+    for (state, heard) in
+        [(Online, CopyState::Live), (Recovering, CopyState::Live), (Offline, CopyState::Away), (Draining, CopyState::Gone)]
+    {
+        assert_eq!(expected(Some(status(state, false, None)), true), heard, "without heartbeats a node that seems reachable hangs");
         assert_eq!(expected(Some(status(state, true, None)), true), CopyState::Leaving);
     }
     assert_eq!(expected(None, true), CopyState::Live);

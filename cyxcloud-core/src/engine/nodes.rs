@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// The time by the clock of the metadata store, as far as this engine knows it.
-    fn cluster_now(&self) -> Timestamp {
+    pub(super) fn cluster_now(&self) -> Timestamp {
         Timestamp(self.now().0.saturating_add_signed(self.nodes.known().ahead_ms))
     }
 
@@ -195,7 +195,8 @@ impl Engine {
             let was = self.stored_statuses().await?.get(&node).copied();
             let next = step(was.as_ref(), event, self.meta().now().await?, &self.policy.timers);
             if next.effects.contains(&Effect::Refused) {
-                return Err(Error::invalid(format!("{node:?} is {:?}: {event:?} does not apply", was.map(|status| status.state))));
+                let stands = was.map_or_else(|| "not known".to_owned(), |status| format!("{:?}", status.state).to_lowercase());
+                return Err(Error::invalid(format!("{node:?} is {stands}; {event:?} does not apply to it")));
             }
             tries += 1;
             match self.meta().set_node_status(node, was, next.status).await {

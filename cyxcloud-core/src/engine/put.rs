@@ -9,6 +9,7 @@ use futures::future::{Either, select};
 use futures::stream::{self, BoxStream, FuturesUnordered, Stream, StreamExt, TryStreamExt};
 
 use super::{Engine, unexpected};
+use crate::control::health::{CopyState, standing};
 use crate::data::chunk::{self, Chunker};
 use crate::data::erasure::Coder;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
@@ -100,8 +101,10 @@ impl Engine {
     /// Makes staged bytes the current version of an object.
     ///
     /// # Errors
-    /// Those of [`crate::port::Meta::commit_object`]; the bytes are then orphans.
+    /// Those of [`crate::port::Meta::commit_object`]; [`crate::ErrorKind::Unavailable`] when too many of the nodes that hold the bytes were lost since
+    /// they were staged. The bytes are then orphans.
     pub async fn commit(&self, staged: Staged, object: NewVersion) -> Result<Object> {
+        self.require_standing(&staged).await?;
         let Staged { epoch, manifest, chunks } = staged;
         let commit = CommitObject { epoch, object, manifest, chunks };
         let committed = self.meta().commit_object(commit).await;
@@ -114,8 +117,9 @@ impl Engine {
     /// Makes staged bytes a part of an upload, replacing a part of the same number.
     ///
     /// # Errors
-    /// Those of [`crate::port::Meta::commit_part`]; [`crate::ErrorKind::Invalid`] for bytes that were staged as an object.
+    /// Those of [`crate::port::Meta::commit_part`] and [`Engine::commit`]; [`crate::ErrorKind::Invalid`] for bytes that were staged as an object.
     pub async fn commit_part(&self, staged: Staged, upload: UploadId, new: NewPart) -> Result<Part> {
+        self.require_standing(&staged).await?;
         let Staged { epoch, manifest, chunks } = staged;
         let size_bytes = manifest.size_bytes();
         let Content::Chunks(refs) = manifest.content else {
@@ -131,6 +135,23 @@ impl Engine {
                 Err(e)
             }
         }
+    }
+
+    /// A long upload may outlive nodes that took its first chunks, and nobody repairs what is not committed. Committed now, such a chunk would
+    /// not have the durability that the answer promises, and its copies would replace the better ones of a known chunk.
+    async fn require_standing(&self, staged: &Staged) -> Result<()> {
+        let (view, statuses, now) = (self.view(), self.node_statuses(), self.cluster_now());
+        let stands = |node: NodeId| {
+            let reachable = view.node(node).is_some_and(|node| node.reachable);
+            standing(statuses.get(&node), reachable, now) <= CopyState::Late
+        };
+        let few = |chunk: &&ChunkRecord| {
+            let shards: BTreeSet<u8> = chunk.copies.iter().filter(|copy| stands(copy.node)).map(|copy| copy.shard).collect();
+            shards.len() < chunk.scheme.total() && shards.len() <= chunk.scheme.data() + chunk.scheme.parity() / 4
+        };
+        let Some(lost) = staged.chunks.iter().find(few) else { return Ok(()) };
+        self.end_lease(staged.epoch).await;
+        Err(Error::unavailable(format!("nodes that took {:?} were lost before the upload was complete; upload again", lost.id)))
     }
 
     /// Gives staged bytes up; garbage collection takes them.

@@ -140,10 +140,12 @@ impl Engine {
     }
 
     async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<()>) {
-        let mut at: Option<ChunkId> = None;
         if schedule.scrub_ms == 0 {
             return;
         }
+        // From somewhere: a process that is often restarted would else see the first chunks only, and several would see the same.
+        let (front, back) = (self.env().random(), self.env().random());
+        let mut at = Some(ChunkId(std::array::from_fn(|byte| if byte < 16 { front[byte] } else { back[byte - 16] })));
         loop {
             self.env().sleep(schedule.scrub_ms).await;
             let done = self.scrub(at, schedule.scrub_chunks).await.map(|scrubbed| {

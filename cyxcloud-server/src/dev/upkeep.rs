@@ -14,13 +14,13 @@ pub struct UpkeepArgs {
     #[arg(long, default_value_t = Policy::default().gc_grace_ms)]
     gc_grace_ms: u64,
     /// Time between two garbage collections.
-    #[arg(long, default_value_t = Schedule::default().gc_ms)]
+    #[arg(long, default_value_t = Schedule::default().gc_ms, value_parser = clap::value_parser!(u64).range(1..))]
     gc_interval_ms: u64,
     /// Deleted objects can be restored this long (cyxcloud dev-trash); 0 keeps no trash.
     #[arg(long, default_value_t = Policy::default().trash_window_ms)]
     trash_window_ms: u64,
     /// Time between two scans for chunks that need repair.
-    #[arg(long, env = "CYX_REPAIR_INTERVAL_MS", default_value_t = Schedule::default().repair_ms)]
+    #[arg(long, env = "CYX_REPAIR_INTERVAL_MS", default_value_t = Schedule::default().repair_ms, value_parser = clap::value_parser!(u64).range(1..))]
     repair_interval_ms: u64,
     /// Chunks repaired at the same time.
     #[arg(long, env = "REPAIR_PARALLELISM", default_value_t = Policy::default().repair_parallelism)]
@@ -76,8 +76,8 @@ impl UpkeepArgs {
     /// The pace of upkeep.
     pub fn schedule(&self) -> Schedule {
         Schedule {
-            repair_ms: self.repair_interval_ms.max(1),
-            gc_ms: self.gc_interval_ms.max(1),
+            repair_ms: self.repair_interval_ms,
+            gc_ms: self.gc_interval_ms,
             scrub_ms: self.scrub_interval_ms,
             scrub_chunks: self.scrub_chunks.max(1),
             balance_ms: self.balance_interval_ms,

@@ -462,3 +462,37 @@ fn what_a_node_leaves_out_of_its_lists_is_not_made_again() {
     assert_eq!((done.completed, done.shards_written), (5, 5), "only what is lost was made again");
     assert_whole(&world);
 }
+
+/// The members go by whether a process runs; only its heartbeats tell that it does anything.
+#[test]
+fn a_node_that_hangs_is_given_up_like_one_that_is_away() {
+    let world = World::new(20, policy());
+    watch(&world);
+    world.put("key", &payload(1, 400_000)).unwrap();
+    let held = world.time.run(world.nodes.store(3).list(None, 1000)).unwrap().len() as u64;
+    world.nodes.set(3, Fault::Hangs);
+    live(&world, 10 * 60_000);
+    assert_eq!(scan(&world).damaged, 0, "13 of 14 are enough to wait");
+    live(&world, 4 * 3_600_000);
+    assert_eq!(scan(&world).damaged, held);
+    assert_eq!(repair(&world).shards_written, held);
+    world.nodes.set(3, Fault::Away);
+    assert_whole(&world);
+    assert_eq!(world.get("key").unwrap(), payload(1, 400_000));
+}
+
+/// Nobody repairs staged bytes. An upload that outlived its nodes is refused rather than acknowledged without its durability.
+#[test]
+fn bytes_whose_nodes_were_lost_before_the_commit_are_refused() {
+    let world = World::new(20, policy());
+    watch(&world);
+    world.put("shared", &payload(1, 40_000)).unwrap();
+    let staged = world.stage(&payload(1, 40_000), StageKind::Object).unwrap();
+    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    record.copies[..3].iter().for_each(|copy| world.nodes.set(copy.node.0[0], Fault::Away));
+    // The writer's lease is renewed while the body comes, here it need not last.
+    live(&world, 7 * 60_000);
+    assert_eq!(world.commit(staged, "late").unwrap_err().kind(), crate::ErrorKind::Unavailable);
+    assert_eq!(world.get("shared").unwrap(), payload(1, 40_000));
+    world.put("again", &payload(1, 40_000)).unwrap();
+}

@@ -70,6 +70,10 @@ pub async fn repair(args: RepairArgs) -> Result<()> {
     if number("failed") > 0 {
         println!("why, and what is tried again: cyxcloud dev-repair --list");
     }
+    let left = number("damaged").saturating_sub(number("completed") + number("failed"));
+    if left > 0 {
+        println!("{left} being repaired already, or waiting for the next try: cyxcloud dev-repair --list");
+    }
     Ok(())
 }
 

@@ -42,8 +42,8 @@ enum NodeAction {
     Maintenance {
         #[command(flatten)]
         node: Node,
-        /// For so long, at most a day.
-        #[arg(long, default_value_t = 3_600_000)]
+        /// For so long, at most a day (86400000).
+        #[arg(long, default_value_t = 3_600_000, value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
         for_ms: u64,
     },
     /// End an announced maintenance.
