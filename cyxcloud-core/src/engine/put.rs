@@ -78,8 +78,8 @@ impl Engine {
     /// Makes all bytes of `body` durable under a lease; nothing is visible yet. Memory is bounded by the policy whatever the length.
     ///
     /// # Errors
-    /// [`ErrorKind::Body`] with the body's own error as source; [`ErrorKind::Unavailable`] when too few nodes take shards;
-    /// [`ErrorKind::Conflict`] when the lease was lost; [`ErrorKind::Invalid`] for an impossible chunk size. Nothing becomes visible in any case.
+    /// [`crate::ErrorKind::Body`] with the body's own error as source; [`crate::ErrorKind::Unavailable`] when too few nodes take shards;
+    /// [`crate::ErrorKind::Conflict`] when the lease was lost; [`crate::ErrorKind::Invalid`] for an impossible chunk size. Nothing becomes visible in any case.
     pub async fn stage<S, E>(&self, body: S, options: impl Into<StageOptions>) -> Result<Staged>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
@@ -114,7 +114,7 @@ impl Engine {
     /// Makes staged bytes a part of an upload, replacing a part of the same number.
     ///
     /// # Errors
-    /// Those of [`crate::port::Meta::commit_part`]; [`ErrorKind::Invalid`] for bytes that were staged as an object.
+    /// Those of [`crate::port::Meta::commit_part`]; [`crate::ErrorKind::Invalid`] for bytes that were staged as an object.
     pub async fn commit_part(&self, staged: Staged, upload: UploadId, new: NewPart) -> Result<Part> {
         let Staged { epoch, manifest, chunks } = staged;
         let size_bytes = manifest.size_bytes();

@@ -27,6 +27,8 @@ pub enum Fault {
     Hangs,
     /// It carries requests out and its answers are lost.
     LosesAnswers,
+    /// Its medium fails every write, and it says so.
+    FailsWrites,
     /// It says that it stored a shard, and did not.
     StoresNothing,
 }
@@ -80,8 +82,9 @@ impl Transport for MemoryNodes {
             Fault::None => serve(store as &dyn Store, &*self.env, request).await,
             Fault::Away | Fault::Refuses => Err(Error::unavailable("the node refuses")),
             Fault::Hangs => pending().await,
+            Fault::FailsWrites if matches!(request, NodeRequest::Store { .. }) => Err(Error::internal("the medium cannot be written")),
             Fault::StoresNothing if matches!(request, NodeRequest::Store { .. }) => Ok(NodeResponse::Stored),
-            Fault::StoresNothing => serve(store as &dyn Store, &*self.env, request).await,
+            Fault::FailsWrites | Fault::StoresNothing => serve(store as &dyn Store, &*self.env, request).await,
             Fault::LosesAnswers => {
                 serve(store as &dyn Store, &*self.env, request).await?;
                 Err(Error::unavailable("the answer was lost"))

@@ -14,10 +14,11 @@ use crate::engine::Engine;
 use crate::engine::get::is_lost;
 use crate::engine::survey::Page;
 use crate::id::{ChunkId, NodeId};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// How often one try plans anew after a setback: a node that refused, a source that was damaged, a record that changed.
 const ROUNDS: usize = 6;
+
 impl Engine {
     /// Repairs one chunk until its record names a proven copy of every shard, or the plan has nothing to do.
     pub(super) async fn repair_chunk(&self, epoch: u64, id: ChunkId, lanes: &Lanes, done: &mut Repaired) -> Result<()> {
@@ -42,7 +43,6 @@ impl Engine {
                     self.suspects.forget(id);
                     return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
                 Err(error) => last = error,
             }
         }
@@ -71,7 +71,8 @@ impl Engine {
         Ok(planned.map(|plan| (plan, live.chain(strays.iter().copied()).collect())))
     }
 
-    /// Demands a random verified group of each copy from its node, all at once. Nodes that are known to be away are not asked.
+    /// Demands a random verified group of each copy from its node, all at once. Nodes that are known to be away are not asked, and one that
+    /// does not answer is late and waited for like any other: only a copy that is missing or damaged is an error.
     pub(super) async fn prove(&self, record: &ChunkRecord, copies: &[Copy], known: &mut Known) -> Result<()> {
         let fleet = self.fleet();
         let asked: Vec<Copy> = copies.iter().filter(|copy| fleet.expected(copy.node) <= CopyState::Leaving).copied().collect();
@@ -80,7 +81,9 @@ impl Engine {
         for (copy, answer) in asked.into_iter().zip(answers) {
             if let Err(error) = answer {
                 known.failed(copy, &error);
-                outcome = Err(error);
+                if is_lost(&error) {
+                    outcome = Err(error);
+                }
             }
         }
         outcome
@@ -102,6 +105,8 @@ pub(in crate::engine) struct Known {
     pub(super) bad: BTreeSet<Copy>,
     /// Nodes that did not answer.
     silent: BTreeSet<NodeId>,
+    /// Copies made and read back under the lease of this try; it need not be done again after a setback.
+    pub(super) made: BTreeSet<Copy>,
     /// Nodes that did not take a shard, or did not give it back as it was.
     pub(super) refusing: BTreeSet<NodeId>,
 }

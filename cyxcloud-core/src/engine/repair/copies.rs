@@ -9,7 +9,7 @@ use futures::future::{FutureExt, join_all};
 use futures::lock::Mutex as Lane;
 
 use super::{Known, Repaired};
-use crate::control::repair::Plan;
+use crate::control::repair::{Plan, Write};
 use crate::data::manifest::{ChunkRecord, Copy};
 use crate::engine::Engine;
 use crate::id::{ChunkId, NodeId};
@@ -30,16 +30,17 @@ pub(in crate::engine) struct Repair<'a> {
 impl Repair<'_> {
     /// Makes the planned copies, proves all, and changes the record. After an error `known` says what to plan around.
     pub(in crate::engine) async fn carry_out(&self, known: &mut Known, done: &mut Repaired) -> Result<()> {
-        let shards = self.payloads(known, done).await?;
-        let writes = self.plan.write.iter().map(|write| self.write(write.copy, &shards).boxed());
-        let written = join_all(writes).await;
+        let todo: Vec<&Write> = self.plan.write.iter().filter(|write| !known.made.contains(&write.copy)).collect();
+        let shards = self.payloads(&todo, known, done).await?;
+        let written = join_all(todo.iter().map(|write| self.write(write.copy, &shards).boxed())).await;
         let mut outcome = Ok(());
-        for (write, result) in self.plan.write.iter().zip(written) {
+        for (write, result) in todo.iter().zip(written) {
             match result {
                 Ok(bytes) => {
                     done.shards_written += 1;
                     done.bytes_written += bytes;
                     known.bad.remove(&write.copy);
+                    known.made.insert(write.copy);
                 }
                 Err(error) => {
                     known.refusing.insert(write.copy.node);
@@ -55,15 +56,15 @@ impl Repair<'_> {
     }
 
     /// Verified payloads of the shards to write, by index.
-    async fn payloads(&self, known: &mut Known, done: &mut Repaired) -> Result<BTreeMap<u8, Bytes>> {
+    async fn payloads(&self, todo: &[&Write], known: &mut Known, done: &mut Repaired) -> Result<BTreeMap<u8, Bytes>> {
         let mut shards = BTreeMap::new();
-        if self.plan.rebuilds() {
+        if todo.iter().any(|write| write.from.is_empty()) {
             let readable = ChunkRecord { copies: self.sources.clone(), ..self.record.clone() };
             let gathered = self.engine.gather(&readable).await?;
             done.bytes_read += gathered.iter().flatten().map(|shard| shard.len() as u64).sum::<u64>();
             shards = self.rebuild(gathered).await?;
         }
-        for write in &self.plan.write {
+        for write in todo {
             if let Entry::Vacant(missing) = shards.entry(write.copy.shard) {
                 let payload = self.copy(write.copy.shard, &write.from, known).await?;
                 done.bytes_read += payload.len() as u64;

@@ -84,7 +84,7 @@ impl Engine {
     /// Claims jobs and carries them out until none is due.
     ///
     /// # Errors
-    /// Those of the metadata store; [`ErrorKind::Conflict`] when the repairer's lease was lost. A chunk that cannot be repaired is counted, and its
+    /// Those of the metadata store; [`crate::ErrorKind::Conflict`] when the repairer's lease was lost. A chunk that cannot be repaired is counted, and its
     /// job waits for another try.
     pub async fn run_repairs(&self) -> Result<Repaired> {
         let mut done = Repaired::default();

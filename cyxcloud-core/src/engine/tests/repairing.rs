@@ -203,6 +203,34 @@ fn a_node_that_lies_about_storing_is_not_believed() {
     assert_whole(&world);
 }
 
+#[test]
+fn a_disk_that_fails_every_write_is_worked_around() {
+    let world = World::new(16, policy());
+    watch(&world);
+    world.put("key", &payload(1, 200_000)).unwrap();
+    (0..3).for_each(|n| world.nodes.store(n).wipe());
+    world.nodes.set(1, Fault::FailsWrites);
+    scan(&world);
+    let done = repair(&world);
+    assert_eq!((done.failed, done.shards_written), (0, done.bytes_written / 4032));
+    assert_whole(&world);
+}
+
+#[test]
+fn a_node_that_hangs_does_not_keep_others_from_being_repaired() {
+    let world = World::new(20, policy());
+    watch(&world);
+    world.put("key", &payload(1, 40_000)).unwrap();
+    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+    record.copies[..2].iter().for_each(|copy| world.nodes.store(copy.node.0[0]).wipe());
+    world.nodes.set(record.copies[5].node.0[0], Fault::Hangs);
+    assert_eq!(scan(&world).damaged, 1);
+    let done = repair(&world);
+    assert_eq!((done.completed, done.failed, done.shards_written), (1, 0, 2));
+    world.nodes.set(record.copies[5].node.0[0], Fault::None);
+    assert_whole(&world);
+}
+
 /// A writer commits the same content elsewhere while repair is between reading the record and changing it.
 #[test]
 fn a_repair_that_took_long_does_not_undo_a_newer_placement() {

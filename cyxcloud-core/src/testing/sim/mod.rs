@@ -12,6 +12,7 @@
 mod chaos;
 mod check;
 mod content;
+mod coverage;
 mod disk;
 mod faults;
 mod gateway;
@@ -35,10 +36,10 @@ use self::trace::About;
 use self::world::World;
 
 pub use self::check::Checker;
+pub use self::coverage::Coverage;
 pub use self::faults::{FaultKind, Plan};
 pub use self::ops::{OpKind, Outcome};
 pub use self::sabotage::Sabotage;
-pub use self::trace::Coverage;
 
 /// Lines shown of a failure.
 const TAIL: usize = 60;

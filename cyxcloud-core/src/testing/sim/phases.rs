@@ -8,7 +8,6 @@ use futures::future::join;
 
 use super::chaos::Fleet;
 use super::check::{Checker, counts, orphans, readable, uploads, whole};
-use super::faults::FaultKind;
 use super::gateway;
 use super::ops::{Client, OpKind, bucket_id};
 use super::trace::{About, Event};
@@ -136,20 +135,15 @@ fn endless(world: &World, what: &str) {
     world.violate(Checker::I10, format!("{what} comes to no end"), About::default());
 }
 
-/// Until every node that still belongs takes shards again. Two watchers whose clocks are hours apart would each find the other's
-/// heartbeats stale, so only one watches where clocks disagree.
+/// Until every node that still belongs takes shards again.
 async fn watch(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<()> {
     for _ in 0..MAX_ROUNDS {
-        if world.plan.on(FaultKind::ClockSkew) {
-            a.watch_nodes().await?;
-        } else {
-            let (one, two) = join(a.watch_nodes(), b.watch_nodes()).await;
-            one?;
-            two?;
-        }
+        let (one, two) = join(a.watch_nodes(), b.watch_nodes()).await;
+        one?;
+        two?;
         a.refresh_nodes().await?;
         for (node, _) in a.node_statuses().iter().filter(|(_, status)| status.maintenance_until.is_some() && status.belongs()) {
-            // Its end may lie hours ahead by the clock of whoever announced it.
+            // Whoever announced it is done.
             a.end_maintenance(*node).await?;
         }
         let settled = |status: &NodeStatus| match status.state {

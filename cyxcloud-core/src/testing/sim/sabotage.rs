@@ -48,7 +48,7 @@ sabotages! {
     LostDelete "lost-delete" by &[Checker::I5], within 150;
     /// Repair does not read back what it stored.
     NoReadBack "no-read-back" by &[Checker::I4], within 100;
-    /// Readers do not check shards against their roots. Only the engine itself can be told so: planted once it has the switch.
+    /// Readers do not check shards against their roots.
     NoShardChecksum "no-shard-checksum" by &[Checker::I2], within 500;
 }
 
