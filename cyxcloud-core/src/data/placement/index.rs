@@ -116,9 +116,10 @@ impl Index {
     }
 
     /// The nodes with the best scores that take a shard of `bytes`, best first: whoever is not on the list scores worse than all who are,
-    /// or takes no such shard.
-    pub(super) fn shortlist(&self, seed: u64, bytes: u64) -> Vec<usize> {
-        let listed = |(_, spot): &(usize, &Spot)| spot.draw(seed) >= spot.bar && spot.takes(bytes);
+    /// or takes no such shard. Where it would hardly suffice for so many `shards`, everybody is on it.
+    pub(super) fn shortlist(&self, seed: u64, bytes: u64, shards: usize) -> Vec<usize> {
+        let everybody = shards as f64 > SHORTLIST / 1.5;
+        let listed = |(_, spot): &(usize, &Spot)| (everybody || spot.draw(seed) >= spot.bar) && spot.takes(bytes);
         let scored = |(number, spot): (usize, &Spot)| (spot.score(seed), number);
         let mut list: Vec<(f64, usize)> = self.spots.iter().enumerate().filter(listed).map(scored).collect();
         list.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

@@ -88,7 +88,8 @@ fn the_shortlist_changes_no_plan() {
         let placed = place(&view, number);
         let held: Vec<Copy> = placed.iter().copied().filter(|_| random.below(3) > 0).collect();
         let avoid: BTreeSet<NodeId> = placed.iter().map(|copy| copy.node).filter(|_| random.below(5) == 0).collect();
-        for demand in [demand(number, &[], &avoid), demand(number, &held, &avoid)] {
+        let wide = Demand { scheme: Scheme::new(90, 10).unwrap(), ..demand(number, &[], &avoid) };
+        for demand in [demand(number, &[], &avoid), demand(number, &held, &avoid), wide] {
             let slow = Spread::new(&view, &demand, Vec::new()).fill();
             assert_eq!(plan(&view, &demand).ok(), slow, "case {number}");
         }

@@ -35,7 +35,7 @@ pub struct Demand<'a> {
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the nodes that take shards are too few for that.
 pub fn plan(view: &ClusterView, demand: &Demand<'_>) -> Result<Vec<Copy>> {
-    let shortlist = view.index().shortlist(seed(demand.chunk), demand.shard_bytes);
+    let shortlist = view.index().shortlist(seed(demand.chunk), demand.shard_bytes, demand.scheme.total());
     Spread::new(view, demand, shortlist).fill().ok_or_else(|| too_few(view, demand))
 }
 
