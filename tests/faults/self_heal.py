@@ -225,7 +225,7 @@ def drained(args):
 
     # With slow heartbeats nothing happens unasked, so that the figures of dev-repair are those of the drain alone.
     check(dev.interrupt() == 0, "stopped for slower timers")
-    dev.start_again(heartbeat_ms=60_000, offline_after_ms=60_000, drain_after_ms=60_000, repair_interval_ms=600_000)
+    dev.start_again(heartbeat_ms=60_000, offline_after_ms=120_000, drain_after_ms=120_000, repair_interval_ms=600_000)
     shards = dev.command("dev-node", "drain", "6")["shards"]
     done = dev.command("dev-repair")
     check(done["shards_written"] == shards > 0 and done["bytes_read"] == done["bytes_written"],
