@@ -136,7 +136,7 @@ impl Fleet {
         let unprotected = || self.unprotected(scheme, copies, states);
         let class = if up_to(CopyState::Away) < k {
             Class::Lost
-        } else if short(up_to(CopyState::Late), k + m / 4) {
+        } else if short(up_to(CopyState::Late), urgent_at(scheme)) {
             Class::Urgent
         } else if short(up_to(CopyState::Planned), k + m / 2) {
             Class::AtRisk
@@ -221,6 +221,11 @@ impl Fleet {
         // With one shard on each node, any `m` of them may go.
         if single && wanted <= scheme.parity() { false } else { tolerance(scheme, &held).is_none_or(|survives| survives < wanted) }
     }
+}
+
+/// So few shards that can be counted on, or fewer, are urgent: 11 of 14.
+pub(crate) fn urgent_at(scheme: Scheme) -> usize {
+    scheme.data() + scheme.parity() / 4
 }
 
 /// The copies that repair leaves where they are.

@@ -174,7 +174,7 @@ impl Engine {
         self.operate(node, Event::MaintenanceEnded).await
     }
 
-    /// Takes a node out of the cluster; what is still on it is lost to the cluster.
+    /// Takes a node out of the cluster: nothing counts on its shards any more, though they can be read as long as it answers.
     ///
     /// # Errors
     /// Those of [`Engine::drain_node`].

@@ -9,7 +9,7 @@ use futures::future::{Either, select};
 use futures::stream::{self, BoxStream, FuturesUnordered, Stream, StreamExt, TryStreamExt};
 
 use super::{Engine, unexpected};
-use crate::control::health::{CopyState, standing};
+use crate::control::health::{CopyState, standing, urgent_at};
 use crate::data::chunk::{self, Chunker};
 use crate::data::erasure::Coder;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
@@ -147,7 +147,7 @@ impl Engine {
         };
         let few = |chunk: &&ChunkRecord| {
             let shards: BTreeSet<u8> = chunk.copies.iter().filter(|copy| stands(copy.node)).map(|copy| copy.shard).collect();
-            shards.len() < chunk.scheme.total() && shards.len() <= chunk.scheme.data() + chunk.scheme.parity() / 4
+            shards.len() < chunk.scheme.total() && shards.len() <= urgent_at(chunk.scheme)
         };
         let Some(lost) = staged.chunks.iter().find(few) else { return Ok(()) };
         self.end_lease(staged.epoch).await;

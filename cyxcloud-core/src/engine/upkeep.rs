@@ -63,7 +63,8 @@ pub enum Report {
 }
 
 impl Engine {
-    /// Does upkeep for ever. Several engines of a cluster may do it at once: jobs and garbage are claimed, so that they share the work.
+    /// Does upkeep for ever. Several engines of a cluster may do it at once: repair jobs are claimed, so that they share that
+    /// work; scans, scrubbing and balancing each of them does for itself.
     pub async fn upkeep(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
         let (hurry, mut hurried) = mpsc::channel(1);
         join5(
