@@ -10,6 +10,7 @@ use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt, TryStreamExt
 
 use super::{Engine, unexpected};
 use crate::data::chunk::shard_len;
+use crate::data::erasure::Scheme;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::data::shard::{self, ByteRange};
 use crate::id::{NodeId, ShardKey};
@@ -139,16 +140,24 @@ impl Engine {
     /// A whole chunk as its `k` data shards, the padding cut off.
     async fn read_chunk(&self, record: &ChunkRecord) -> Result<Vec<Bytes>> {
         let shards = self.gather(record).await?;
-        let k = record.scheme.data();
-        let data: Vec<Bytes> = if shards[..k].iter().all(Option::is_some) {
-            shards.into_iter().take(k).flatten().collect()
-        } else {
-            let coder = self.coder(record.scheme);
-            let mut shards: Vec<Option<Vec<u8>>> = shards.into_iter().map(|s| s.map(Vec::from)).collect();
-            let rebuilt = move || coder.reconstruct_data(&mut shards).map(|()| shards);
-            compute(self.env(), rebuilt).await??.into_iter().take(k).flatten().map(Bytes::from).collect()
-        };
+        let data = self.complete_data(record.scheme, shards).await?;
         Ok(cut(data, 0..record.size_bytes as usize))
+    }
+
+    /// The `k` data shards, those that are missing computed from the others.
+    async fn complete_data(&self, scheme: Scheme, mut shards: Vec<Option<Bytes>>) -> Result<Vec<Bytes>> {
+        let k = scheme.data();
+        let missing: Vec<usize> = (0..k).filter(|index| shards[*index].is_none()).collect();
+        if !missing.is_empty() {
+            let coder = self.coder(scheme);
+            shards = compute(self.env(), move || {
+                let made = coder.rebuild(&shards, &missing)?;
+                missing.iter().zip(made).for_each(|(index, shard)| shards[*index] = Some(shard.into()));
+                Ok::<_, Error>(shards)
+            })
+            .await??;
+        }
+        Ok(shards.into_iter().take(k).flatten().collect())
     }
 
     /// Any `k` verified shards, by index. Asks for data first, for one more with every failure, and for the rest when slow.

@@ -85,11 +85,9 @@ impl Repair<'_> {
         let wanted: BTreeSet<u8> = self.plan.write.iter().map(|write| write.copy.shard).collect();
         let (roots, verifies) = (self.record.roots.clone(), self.engine.verifies_shards);
         let compute_all = move || {
-            let mut shards: Vec<Option<Vec<u8>>> = gathered.into_iter().map(|shard| shard.map(Vec::from)).collect();
-            coder.reconstruct(&mut shards)?;
-            let all = (0u8..=u8::MAX).zip(shards).filter(|(index, _)| wanted.contains(index));
-            let checked = all.map(|(index, shard)| {
-                let shard = Bytes::from(shard.unwrap_or_default());
+            let made = coder.rebuild(&gathered, &wanted.iter().copied().map(usize::from).collect::<Vec<_>>())?;
+            let checked = wanted.into_iter().zip(made).map(|(index, shard)| {
+                let shard = Bytes::from(shard);
                 if verifies {
                     crate::data::shard::verify(roots[usize::from(index)], shard.len(), &shard)
                         .map_err(|e| Error::internal("shards that verified were coded to one that does not").with_source(e))?;
