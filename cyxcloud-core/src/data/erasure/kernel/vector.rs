@@ -11,6 +11,9 @@ pub(super) trait Vector: Copy {
     /// Its width.
     const BYTES: usize;
 
+    /// Whether two products are added at once: where an instruction adds three operands, and registers for two inputs are there.
+    const PAIRS: bool = false;
+
     /// A vector of data prepared for multiplication by several coefficients.
     type Factor: Copy;
 
@@ -50,6 +53,16 @@ pub(super) trait Vector: Copy {
     /// As [`Vector::zero`].
     unsafe fn add_product(self, coefficient: &Self::Coefficient, factor: Self::Factor) -> Self;
 
+    /// `self + coefficients[0] * factors[0] + coefficients[1] * factors[1]`; not used unless [`Vector::PAIRS`].
+    ///
+    /// # Safety
+    /// As [`Vector::zero`].
+    #[inline(always)]
+    unsafe fn add_products(self, coefficients: [&Self::Coefficient; 2], factors: [Self::Factor; 2]) -> Self {
+        // SAFETY: the caller's promise is that of both calls.
+        unsafe { self.add_product(coefficients[0], factors[0]).add_product(coefficients[1], factors[1]) }
+    }
+
     /// The bits set in either.
     ///
     /// # Safety
@@ -63,10 +76,10 @@ pub(super) trait Vector: Copy {
     unsafe fn is_zero(self) -> bool;
 }
 
-/// What a kernel works on: a matrix, and as many pointers as it has inputs and outputs.
+/// What a kernel works on: a matrix, as many slices as it has inputs, and as many pointers as it has outputs.
 pub(super) struct Job<'a> {
     pub(super) matrix: &'a Matrix,
-    pub(super) inputs: &'a [*const u8],
+    pub(super) inputs: &'a [&'a [u8]],
     pub(super) outputs: &'a [*mut u8],
     /// Length of all slices.
     pub(super) len: usize,
@@ -76,7 +89,7 @@ pub(super) struct Job<'a> {
 ///
 /// # Safety
 /// The processor must have the features of `V`. `job.len` must be at least `V::BYTES`; `job.inputs` and `job.outputs` must be as many as the matrix says,
-/// each input valid for reading `job.len` bytes, each output for reading and, unless `CHECK`, for writing them; outputs must not overlap anything else.
+/// each input `job.len` bytes long, each output for reading and, unless `CHECK`, for writing them; outputs must not overlap anything else.
 #[inline(always)]
 pub(super) unsafe fn run<V: Vector, const CHECK: bool>(job: &Job<'_>) -> bool {
     let rows = job.matrix.outputs;
@@ -148,19 +161,27 @@ unsafe fn step<V: Vector, const R: usize, const U: usize, const CHECK: bool>(job
                 }
             }
         }
-        let mut next = row;
-        for input in job.inputs {
-            let mut factors = [V::zero().factor(); U];
-            for u in 0..U {
-                factors[u] = V::load(input.add(at + u * V::BYTES)).factor();
+        let (mut next, rows) = (row, job.matrix.outputs);
+        let (pairs, single) = if V::PAIRS { job.inputs.as_chunks::<2>() } else { (&[][..], job.inputs) };
+        for [one, two] in pairs {
+            let (one, two) = (factors::<V, U>(one, at), factors::<V, U>(two, at));
+            for r in 0..R {
+                let pair = [coefficients.get_unchecked(next + r), coefficients.get_unchecked(next + rows + r)];
+                for u in 0..U {
+                    sums[r][u] = sums[r][u].add_products(pair, [one[u], two[u]]);
+                }
             }
+            next += 2 * rows;
+        }
+        for one in single {
+            let one = factors::<V, U>(one, at);
             for r in 0..R {
                 let coefficient = coefficients.get_unchecked(next + r);
                 for u in 0..U {
-                    sums[r][u] = sums[r][u].add_product(coefficient, factors[u]);
+                    sums[r][u] = sums[r][u].add_product(coefficient, one[u]);
                 }
             }
-            next += job.matrix.outputs;
+            next += rows;
         }
         let mut wrong = V::zero();
         for r in 0..R {
@@ -176,18 +197,33 @@ unsafe fn step<V: Vector, const R: usize, const U: usize, const CHECK: bool>(job
     }
 }
 
+/// `U` vectors of an input, from `at` on.
+///
+/// # Safety
+/// The processor must have the features of `V`, and `at + U * V::BYTES` must not exceed the input.
+#[inline(always)]
+unsafe fn factors<V: Vector, const U: usize>(input: &[u8], at: usize) -> [V::Factor; U] {
+    debug_assert!(at + U * V::BYTES <= input.len(), "a step stays within its slices");
+    // SAFETY: the caller promises that the vectors lie within the input.
+    unsafe {
+        let mut factors = [V::zero().factor(); U];
+        for (u, factor) in factors.iter_mut().enumerate() {
+            *factor = V::load(input.as_ptr().add(at + u * V::BYTES)).factor();
+        }
+        factors
+    }
+}
+
 /// Calls `kernel` with the pointers of the slices.
 pub(super) fn with_outputs(matrix: &Matrix, inputs: &[&[u8]], outputs: &mut [&mut [u8]], kernel: impl FnOnce(&Job<'_>)) {
     let len = inputs.first().map_or(0, |input| input.len());
-    let inputs: Vec<*const u8> = inputs.iter().map(|input| input.as_ptr()).collect();
     let outputs: Vec<*mut u8> = outputs.iter_mut().map(|output| output.as_mut_ptr()).collect();
-    kernel(&Job { matrix, inputs: &inputs, outputs: &outputs, len });
+    kernel(&Job { matrix, inputs, outputs: &outputs, len });
 }
 
 /// Calls `kernel` with the pointers of the slices; it must only read the outputs.
 pub(super) fn with_expected(matrix: &Matrix, inputs: &[&[u8]], outputs: &[&[u8]], kernel: impl FnOnce(&Job<'_>) -> bool) -> bool {
     let len = inputs.first().map_or(0, |input| input.len());
-    let inputs: Vec<*const u8> = inputs.iter().map(|input| input.as_ptr()).collect();
     let outputs: Vec<*mut u8> = outputs.iter().map(|output| output.as_ptr().cast_mut()).collect();
-    kernel(&Job { matrix, inputs: &inputs, outputs: &outputs, len })
+    kernel(&Job { matrix, inputs, outputs: &outputs, len })
 }

@@ -79,6 +79,26 @@ struct Nibbles512(__m512i);
 #[derive(Clone, Copy)]
 struct Nibbles256(__m256i);
 
+/// The exclusive or of three, in one instruction: 0x96 is its truth table.
+///
+/// # Safety
+/// The processor must have AVX-512F.
+#[inline(always)]
+unsafe fn xor3_512(a: __m512i, b: __m512i, c: __m512i) -> __m512i {
+    // SAFETY: the caller has checked the features.
+    unsafe { _mm512_ternarylogic_epi64::<0x96>(a, b, c) }
+}
+
+/// The exclusive or of three.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn xor3_256(a: __m256i, b: __m256i, c: __m256i) -> __m256i {
+    // SAFETY: the caller has checked the features.
+    unsafe { _mm256_xor_si256(a, _mm256_xor_si256(b, c)) }
+}
+
 /// The methods that depend on the width only.
 macro_rules! of_width {
     (512) => {
@@ -174,7 +194,7 @@ macro_rules! by_affine {
 
 /// The methods of multiplication by looking up nibbles.
 macro_rules! by_nibbles {
-    ($register:ty, $broadcast:ident, $mask:ident, $and:ident, $shift:ident, $shuffle:ident, $xor:ident) => {
+    ($register:ty, $broadcast:ident, $mask:ident, $and:ident, $shift:ident, $shuffle:ident, $xor3:ident) => {
         /// Low nibbles and high nibbles.
         type Factor = ($register, $register);
         type Coefficient = [u8; 32];
@@ -198,7 +218,7 @@ macro_rules! by_nibbles {
             unsafe {
                 let of_low = $broadcast(_mm_loadu_si128(coefficient.as_ptr().cast()));
                 let of_high = $broadcast(_mm_loadu_si128(coefficient.as_ptr().add(16).cast()));
-                Self($xor(self.0, $xor($shuffle(of_low, low), $shuffle(of_high, high))))
+                Self($xor3(self.0, $shuffle(of_low, low), $shuffle(of_high, high)))
             }
         }
     };
@@ -207,6 +227,18 @@ macro_rules! by_nibbles {
 impl Vector for Affine512 {
     of_width!(512);
     by_affine!(_mm512_set1_epi64, _mm512_gf2p8affine_epi64_epi8, _mm512_xor_si512);
+
+    const PAIRS: bool = true;
+
+    #[inline(always)]
+    unsafe fn add_products(self, [a, b]: [&u64; 2], [x, y]: [Self; 2]) -> Self {
+        // SAFETY: the caller has checked the features.
+        unsafe {
+            let ax = _mm512_gf2p8affine_epi64_epi8::<0>(x.0, _mm512_set1_epi64(*a as i64));
+            let by = _mm512_gf2p8affine_epi64_epi8::<0>(y.0, _mm512_set1_epi64(*b as i64));
+            Self(xor3_512(self.0, ax, by))
+        }
+    }
 }
 
 impl Vector for Affine256 {
@@ -223,7 +255,7 @@ impl Vector for Nibbles512 {
         _mm512_and_si512,
         _mm512_srli_epi16,
         _mm512_shuffle_epi8,
-        _mm512_xor_si512
+        xor3_512
     );
 }
 
@@ -236,6 +268,6 @@ impl Vector for Nibbles256 {
         _mm256_and_si256,
         _mm256_srli_epi16,
         _mm256_shuffle_epi8,
-        _mm256_xor_si256
+        xor3_256
     );
 }
