@@ -1,6 +1,6 @@
 //! The pure heart of CyxCloud: an erasure-coded object store without runtime, clock, randomness, files or sockets.
 //!
-//! * [`data`] is pure and listed in data-path order: chunk, erasure, shard, placement, manifest.
+//! * [`data`] is pure and listed in data-path order: chunk, seal, erasure, shard, placement, manifest.
 //! * [`control`] is pure as well: node lifecycle, chunk health, repair plan, balance, durability.
 //! * [`port`] holds the traits that the outside implements ([`port::Store`], [`port::Meta`], [`port::Transport`],
 //!   [`port::Environment`], [`port::Members`]).

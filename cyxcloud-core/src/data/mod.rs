@@ -1,9 +1,10 @@
 //! Pure code and nouns of the data path, in data-path order.
 //!
-//! bytes -> [`chunk`] -> [`erasure`] -> [`shard`] -> [`placement`] -> [`manifest`]
+//! bytes -> [`chunk`] -> [`seal`] (by clients that encrypt) -> [`erasure`] -> [`shard`] -> [`placement`] -> [`manifest`]
 
 pub mod chunk;
 pub mod erasure;
 pub mod manifest;
 pub mod placement;
+pub mod seal;
 pub mod shard;
