@@ -18,6 +18,8 @@ pub struct Policy {
     pub node_tolerance: u8,
     /// Chunks of one upload that may be in memory at once; bounds a PUT to about `2.4 * window * chunk_size_bytes`.
     pub put_window_chunks: usize,
+    /// Memory of finished uploads kept for the next ones.
+    pub idle_buffer_bytes: usize,
     /// Chunks of one download that are fetched ahead, the current one included.
     pub get_window_chunks: usize,
     /// A read that has not answered after this time is hedged with a parity shard.
@@ -50,6 +52,7 @@ impl Default for Policy {
             inline_max_bytes: 4 << 10,
             node_tolerance: 1,
             put_window_chunks: 2,
+            idle_buffer_bytes: 64 << 20,
             get_window_chunks: 2,
             hedge_after_ms: 250,
             request_timeout_ms: 30_000,

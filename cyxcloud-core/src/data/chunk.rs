@@ -1,7 +1,10 @@
 //! Bytes to chunks: how long each shard is, how a chunk is cut, and what names it.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
+use super::buffer::{Buffer, Pool};
 use super::erasure::Scheme;
 use crate::id::{ChunkId, ShardRoot};
 
@@ -35,50 +38,95 @@ pub fn chunk_id(scheme: Scheme, size_bytes: u32, roots: &[ShardRoot]) -> ChunkId
     ChunkId(*hasher.finalize().as_bytes())
 }
 
-/// Cuts one chunk into its `k` data shards of [`shard_len`] bytes each, the tail padded with zeros.
-pub fn split(scheme: Scheme, chunk: Bytes) -> Vec<Bytes> {
-    let len = shard_len(scheme, chunk.len() as u32);
-    let cut = |i: usize| {
-        let (from, to) = ((i * len).min(chunk.len()), ((i + 1) * len).min(chunk.len()));
-        if to - from == len {
-            return chunk.slice(from..to);
-        }
-        let mut padded = BytesMut::zeroed(len);
-        padded[..to - from].copy_from_slice(&chunk[from..to]);
-        padded.freeze()
-    };
-    (0..scheme.data()).map(cut).collect()
+/// The bytes of one chunk, with the zeros behind them that its last shard needs where they were collected in a buffer.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    padded: Bytes,
+    size_bytes: u32,
+}
+
+impl Chunk {
+    /// Bytes of data in it.
+    pub fn size_bytes(&self) -> u32 {
+        self.size_bytes
+    }
+
+    /// The data, without what was added.
+    pub fn into_bytes(mut self) -> Bytes {
+        self.padded.truncate(self.size_bytes as usize);
+        self.padded
+    }
+
+    /// Cuts it into its `k` data shards of [`shard_len`] bytes each. Only a shard whose padding is not there yet is copied.
+    pub fn split(&self, scheme: Scheme) -> Vec<Bytes> {
+        let (padded, len) = (&self.padded, shard_len(scheme, self.size_bytes));
+        let cut = |i: usize| {
+            let (from, to) = ((i * len).min(padded.len()), ((i + 1) * len).min(padded.len()));
+            if to - from == len {
+                return padded.slice(from..to);
+            }
+            let mut shard = BytesMut::zeroed(len);
+            shard[..to - from].copy_from_slice(&padded[from..to]);
+            shard.freeze()
+        };
+        (0..scheme.data()).map(cut).collect()
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for Chunk {
+    /// Takes bytes as they are. A chunk has at most [`crate::policy::Policy::MAX_CHUNK_BYTES`]; more than 4 GiB are cut off.
+    fn from(bytes: B) -> Self {
+        let mut padded = bytes.into();
+        padded.truncate(u32::MAX as usize);
+        let size_bytes = padded.len() as u32;
+        Self { padded, size_bytes }
+    }
 }
 
 /// Collects bytes of any granularity into chunks of one size.
 #[derive(Debug)]
 pub struct Chunker {
-    size_bytes: usize,
-    partial: BytesMut,
+    scheme: Scheme,
+    size_bytes: u32,
+    pool: Arc<Pool>,
+    /// The chunk being collected, and how much of it there is.
+    partial: Option<(Buffer, usize)>,
 }
 
 impl Chunker {
-    /// A chunker of `size_bytes` per chunk.
-    pub fn new(size_bytes: u32) -> Self {
-        Self { size_bytes: size_bytes as usize, partial: BytesMut::new() }
+    /// A chunker of `size_bytes` per chunk, which will be coded by `scheme`.
+    pub fn new(scheme: Scheme, size_bytes: u32, pool: Arc<Pool>) -> Self {
+        Self { scheme, size_bytes, pool, partial: None }
     }
 
     /// Takes bytes from the front of `input`; a chunk when one is full. Call again until `input` is empty.
-    pub fn push(&mut self, input: &mut Bytes) -> Option<Bytes> {
-        if self.partial.is_empty() && input.len() >= self.size_bytes {
-            return Some(input.split_to(self.size_bytes));
+    pub fn push(&mut self, input: &mut Bytes) -> Option<Chunk> {
+        let size = self.size_bytes as usize;
+        if self.partial.is_none() && input.len() >= size {
+            return Some(input.split_to(size).into());
         }
-        if self.partial.capacity() == 0 && !input.is_empty() {
-            self.partial.reserve(self.size_bytes);
+        if input.is_empty() {
+            return None;
         }
-        let take = (self.size_bytes - self.partial.len()).min(input.len());
-        self.partial.extend_from_slice(&input.split_to(take));
-        (self.partial.len() == self.size_bytes).then(|| std::mem::take(&mut self.partial).freeze())
+        let room = shard_len(self.scheme, self.size_bytes) * self.scheme.data();
+        let (buffer, filled) = self.partial.get_or_insert_with(|| (self.pool.take(room), 0));
+        let piece = input.split_to((size - *filled).min(input.len()));
+        buffer[*filled..*filled + piece.len()].copy_from_slice(&piece);
+        *filled += piece.len();
+        if *filled == size { self.take() } else { None }
     }
 
     /// What is left at the end of the body: the last, shorter chunk, or nothing.
-    pub fn finish(self) -> Option<Bytes> {
-        (!self.partial.is_empty()).then(|| self.partial.freeze())
+    pub fn finish(mut self) -> Option<Chunk> {
+        self.take()
+    }
+
+    fn take(&mut self) -> Option<Chunk> {
+        let (mut buffer, filled) = self.partial.take()?;
+        let size_bytes = filled as u32;
+        buffer.truncate(shard_len(self.scheme, size_bytes) * self.scheme.data());
+        buffer[filled..].fill(0);
+        Some(Chunk { padded: buffer.freeze(), size_bytes })
     }
 }
 
@@ -103,7 +151,7 @@ mod tests {
         #[test]
         fn split_keeps_every_byte(data in prop::collection::vec(any::<u8>(), 1..5000), k in 1usize..20) {
             let scheme = Scheme::new(k, 2).unwrap();
-            let shards = split(scheme, Bytes::from(data.clone()));
+            let shards = Chunk::from(data.clone()).split(scheme);
             prop_assert_eq!(shards.len(), k);
             let len = shard_len(scheme, data.len() as u32);
             prop_assert!(len.is_multiple_of(SHARD_ALIGN_BYTES) && shards.iter().all(|s| s.len() == len));
@@ -114,16 +162,16 @@ mod tests {
 
         #[test]
         fn chunker_regroups_without_loss(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..30), size in 1u32..400) {
-            let mut chunker = Chunker::new(size);
+            let mut chunker = Chunker::new(Scheme::new(3, 1).unwrap(), size, Pool::new(1000));
             let mut out = Vec::new();
             for piece in &pieces {
                 let mut input = Bytes::from(piece.clone());
                 while !input.is_empty() {
-                    out.extend(chunker.push(&mut input));
+                    out.extend(chunker.push(&mut input).map(Chunk::into_bytes));
                 }
             }
             prop_assert!(out.iter().all(|c: &Bytes| c.len() == size as usize));
-            out.extend(chunker.finish());
+            out.extend(chunker.finish().map(Chunk::into_bytes));
             prop_assert_eq!(out.concat(), pieces.concat());
         }
     }

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::{Either, select};
 
+use crate::data::buffer::Pool;
 use crate::data::erasure::{Coder, Scheme};
 use crate::id::NodeId;
 use crate::policy::Policy;
@@ -56,11 +57,12 @@ pub struct Ports {
     pub env: Arc<dyn Environment>,
 }
 
-/// The flows over one set of ports. Shared by all requests; what it remembers (code tables, node states, suspected copies) can be found again.
+/// The flows over one set of ports. Shared by all requests; what it remembers (code tables, buffers, node states, suspected copies) can be found again.
 pub struct Engine {
     ports: Ports,
     policy: Policy,
     coders: Mutex<BTreeMap<Scheme, Arc<Coder>>>,
+    buffers: Arc<Pool>,
     nodes: nodes::Nodes,
     suspects: suspects::Suspects,
     /// False only in the simulator, which must notice.
@@ -88,7 +90,8 @@ impl Engine {
     fn build(ports: Ports, policy: Policy, verifies_shards: bool) -> Result<Self> {
         policy.validate()?;
         let (nodes, suspects) = Default::default();
-        Ok(Self { ports, policy, coders: Mutex::default(), nodes, suspects, verifies_shards })
+        let buffers = Pool::new(policy.idle_buffer_bytes);
+        Ok(Self { ports, policy, coders: Mutex::default(), buffers, nodes, suspects, verifies_shards })
     }
 
     /// The metadata store.

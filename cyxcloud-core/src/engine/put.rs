@@ -2,7 +2,7 @@
 //! makes them visible ([`Engine::commit`]). A writer that stops anywhere between leaves the old object and some orphans.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -10,12 +10,12 @@ use futures::stream::{self, BoxStream, FuturesUnordered, Stream, StreamExt, TryS
 
 use super::{Engine, unexpected};
 use crate::control::health::{CopyState, standing, urgent_at};
-use crate::data::chunk::{self, Chunker};
-use crate::data::erasure::Coder;
+use crate::data::chunk::{Chunk, Chunker};
+use crate::data::coded::{CodedChunk, code};
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::data::placement::{Demand, plan};
-use crate::data::shard;
-use crate::id::{NodeId, ShardKey, UploadId, VersionId};
+use crate::data::shard::Frame;
+use crate::id::{NodeId, UploadId, VersionId};
 use crate::policy::Policy;
 use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part, compute};
 use crate::{Error, Result, Timestamp};
@@ -89,7 +89,8 @@ impl Engine {
         let StageOptions { kind, chunk_size_bytes } = options.into();
         let chunk_size_bytes = chunk_size_bytes.unwrap_or(self.policy.chunk_size_bytes);
         Policy::check_chunk_size(chunk_size_bytes)?;
-        let source = ChunkSource::new(self.impatient(body), chunk_size_bytes);
+        let chunker = Chunker::new(self.policy.scheme, chunk_size_bytes, self.buffers.clone());
+        let source = ChunkSource::new(self.impatient(body), chunker);
         let lease = self.meta().begin_lease(self.policy.lease_ttl_ms).await?;
         let staged = self.under_lease(lease.epoch, self.stage_under(lease.epoch, source, kind)).await;
         if staged.is_err() {
@@ -178,9 +179,9 @@ impl Engine {
 
     async fn stage_under(&self, epoch: u64, mut source: ChunkSource<'_>, kind: StageKind) -> Result<Staged> {
         let first = source.next().await?;
-        let first_len = first.as_ref().map_or(0, Bytes::len);
-        if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes as usize && source.ended().await? {
-            return Ok(Staged { epoch, manifest: Manifest::from(first.unwrap_or_default()), chunks: Vec::new() });
+        let first_len = first.as_ref().map_or(0, Chunk::size_bytes);
+        if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes && source.ended().await? {
+            return Ok(Staged { epoch, manifest: Manifest::from(first.map_or_else(Bytes::new, Chunk::into_bytes)), chunks: Vec::new() });
         }
         let slow = Mutex::default();
         let stored: Vec<ChunkRecord> = stream::iter(first.map(Ok))
@@ -196,9 +197,10 @@ impl Engine {
 
     /// Codes one chunk and makes `k + m` shards of it durable, on spare nodes where chosen ones fail. Nodes that let an earlier
     /// chunk of the upload wait are in `slow` and are used only when it does not go without them.
-    async fn store_chunk(&self, epoch: u64, data: Bytes, slow: &Mutex<BTreeSet<NodeId>>) -> Result<ChunkRecord> {
+    async fn store_chunk(&self, epoch: u64, chunk: Chunk, slow: &Mutex<BTreeSet<NodeId>>) -> Result<ChunkRecord> {
         let coder = self.coder(self.policy.scheme);
-        let coded = compute(self.env(), move || Coded::new(&coder, data)).await??;
+        let pool = self.buffers.clone();
+        let coded = compute(self.env(), move || code(&coder, &pool, chunk)).await??;
         let mut held: Vec<Copy> = Vec::new();
         let mut failed = BTreeSet::new();
         let mut cause = None;
@@ -229,55 +231,29 @@ impl Engine {
         }
     }
 
-    fn plan(&self, coded: &Coded, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
+    fn plan(&self, coded: &CodedChunk, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
         let demand = Demand {
             scheme: coded.record.scheme,
             node_tolerance: self.policy.node_tolerance.into(),
             chunk: coded.record.id,
-            shard_bytes: coded.payloads[0].len() as u64,
+            shard_bytes: coded.frames[0].header().payload_bytes,
             held,
             avoid,
         };
         plan(&self.view(), &demand)
     }
 
-    async fn store_coded(&self, epoch: u64, coded: &Coded, copy: Copy) -> (Copy, Result<()>) {
-        let payload = coded.payloads[usize::from(copy.shard)].clone();
-        (copy, self.store_shard(epoch, &coded.record, copy, payload).await)
+    async fn store_coded(&self, epoch: u64, coded: &CodedChunk, copy: Copy) -> (Copy, Result<()>) {
+        let frame = coded.frames[usize::from(copy.shard)].clone();
+        (copy, self.store_shard(epoch, copy.node, frame).await)
     }
 
-    /// Makes one copy durable on its node, which checks the payload against the root in `record`.
-    pub(super) async fn store_shard(&self, epoch: u64, record: &ChunkRecord, copy: Copy, payload: Bytes) -> Result<()> {
-        let request = NodeRequest::Store {
-            key: ShardKey { chunk: record.id, index: copy.shard },
-            scheme: record.scheme,
-            epoch,
-            root: record.roots[usize::from(copy.shard)],
-            payload,
-        };
-        match self.call(copy.node, request).await? {
+    /// Makes one copy durable on its node.
+    pub(super) async fn store_shard(&self, epoch: u64, node: NodeId, frame: Frame) -> Result<()> {
+        match self.call(node, NodeRequest::Store { epoch, frame }).await? {
             NodeResponse::Stored => Ok(()),
-            other => Err(unexpected(copy.node, &other)),
+            other => Err(unexpected(node, &other)),
         }
-    }
-}
-
-/// A chunk after coding: its record, still without copies, and the payload of each shard.
-struct Coded {
-    record: ChunkRecord,
-    payloads: Vec<Bytes>,
-}
-
-impl Coded {
-    fn new(coder: &Arc<Coder>, data: Bytes) -> Result<Self> {
-        let scheme = coder.scheme();
-        let size_bytes = data.len() as u32;
-        let mut payloads = chunk::split(scheme, data);
-        let parity = coder.encode(&payloads.iter().map(|p| &p[..]).collect::<Vec<_>>())?;
-        payloads.extend(parity.into_iter().map(Bytes::from));
-        let roots: Vec<_> = payloads.iter().map(|p| shard::root(p)).collect();
-        let id = chunk::chunk_id(scheme, size_bytes, &roots);
-        Ok(Self { record: ChunkRecord { id, scheme, size_bytes, roots, copies: Vec::new() }, payloads })
     }
 }
 
@@ -289,8 +265,8 @@ struct ChunkSource<'a> {
 }
 
 impl<'a> ChunkSource<'a> {
-    fn new(body: BoxStream<'a, Result<Bytes>>, chunk_size_bytes: u32) -> Self {
-        Self { body, chunker: Some(Chunker::new(chunk_size_bytes)), input: Bytes::new() }
+    fn new(body: BoxStream<'a, Result<Bytes>>, chunker: Chunker) -> Self {
+        Self { body, chunker: Some(chunker), input: Bytes::new() }
     }
 
     /// Fills `input` unless it has bytes. False at the end of the body.
@@ -304,7 +280,7 @@ impl<'a> ChunkSource<'a> {
         Ok(true)
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>> {
+    async fn next(&mut self) -> Result<Option<Chunk>> {
         if self.chunker.is_none() {
             return Ok(None);
         }
@@ -317,7 +293,7 @@ impl<'a> ChunkSource<'a> {
     }
 
     /// The chunks that were not taken yet.
-    fn rest(self) -> BoxStream<'a, Result<Bytes>> {
+    fn rest(self) -> BoxStream<'a, Result<Chunk>> {
         stream::try_unfold(self, |mut source| async move { Ok(source.next().await?.map(|chunk| (chunk, source))) }).boxed()
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::data::shard::{self, ByteRange, HEADER_BYTES, Header};
 use crate::id::ShardKey;
-use crate::port::{Environment, NodeRequest, NodeResponse, Store, compute};
+use crate::port::{NodeRequest, NodeResponse, Store};
 use crate::{Error, Result};
 
 /// Most shards one list answer holds, whatever was asked.
@@ -17,9 +17,8 @@ const MAX_LIST: usize = 10_000;
 /// requests no right client sends.
 pub async fn serve(store: &dyn Store, env: &dyn Environment, request: NodeRequest) -> Result<NodeResponse> {
     match request {
-        NodeRequest::Store { key, scheme, epoch, root, payload } => {
-            let frame = compute(env, move || shard::encode_frame(key, scheme, root, &payload)).await??;
-            store.put(key, epoch, frame).await?;
+        NodeRequest::Store { epoch, frame } => {
+            store.put(frame.header().key, epoch, frame.into_pieces()).await?;
             Ok(NodeResponse::Stored)
         }
         NodeRequest::Read { key } => read(store, key).await.map(NodeResponse::Payload),

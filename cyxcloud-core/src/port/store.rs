@@ -45,12 +45,12 @@ pub enum Deleted {
 /// a delete names a fence and removes only what is older: so garbage collection can never take what a live writer has just put.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Stores `frame` whole and durably under the higher of `epoch` and the epoch that is there. It is written even where the higher one is
+    /// Stores the frame, given in pieces that lie one after another, whole and durably under the higher of `epoch` and the epoch that is there. It is written even where the higher one is
     /// there already: the key names the bytes, so they are the same, unless what is there was damaged.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Full`] without space, [`crate::ErrorKind::Internal`] when the media fails; nothing is half stored.
-    async fn put(&self, key: ShardKey, epoch: u64, frame: Bytes) -> Result<()>;
+    async fn put(&self, key: ShardKey, epoch: u64, pieces: Vec<Bytes>) -> Result<()>;
 
     /// Length of the frame under `key`, or None.
     async fn size(&self, key: ShardKey) -> Result<Option<u64>>;

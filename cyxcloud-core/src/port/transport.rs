@@ -5,24 +5,18 @@ use bytes::Bytes;
 
 use super::store::{Deleted, ShardInfo, Space};
 use crate::Result;
-use crate::data::shard::ByteRange;
-use crate::id::{NodeId, ShardKey, ShardRoot};
+use crate::data::shard::{ByteRange, Frame};
+use crate::id::{NodeId, ShardKey};
 
 /// What a node is asked. Every request may arrive twice or late: all are idempotent, deletes are fenced.
 #[derive(Clone, Debug)]
 pub enum NodeRequest {
-    /// Store a shard durably; the node checks `payload` against `root` first.
+    /// Store a shard durably. A frame is right by construction: a transport that receives bytes makes it with [`Frame::checked`].
     Store {
-        /// Where.
-        key: ShardKey,
-        /// The scheme of its chunk.
-        scheme: crate::data::erasure::Scheme,
         /// Epoch of the writer's lease.
         epoch: u64,
-        /// BLAKE3 of the payload.
-        root: ShardRoot,
-        /// The shard.
-        payload: Bytes,
+        /// The shard, and what is stored beside it.
+        frame: Frame,
     },
     /// The whole payload.
     Read {

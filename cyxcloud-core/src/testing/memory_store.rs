@@ -45,7 +45,8 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn put(&self, key: ShardKey, epoch: u64, frame: Bytes) -> Result<()> {
+    async fn put(&self, key: ShardKey, epoch: u64, pieces: Vec<Bytes>) -> Result<()> {
+        let frame = Bytes::from(pieces.concat());
         let mut frames = self.frames.lock().unwrap();
         let old = frames.get(&key).map(|(known, frame)| (*known, frame.len() as u64));
         if Self::used(&frames) - old.map_or(0, |(_, size)| size) + frame.len() as u64 > self.capacity_bytes {

@@ -37,8 +37,10 @@ fn key(chunk: u8, index: u8) -> ShardKey {
     ShardKey { chunk: ChunkId([chunk; 32]), index }
 }
 
-fn frame(text: &str) -> Bytes {
-    Bytes::copy_from_slice(text.as_bytes())
+/// A frame in three pieces, one of them empty.
+fn frame(text: &str) -> Vec<Bytes> {
+    let (front, back) = text.as_bytes().split_at(text.len() / 2);
+    [front, &[], back].map(Bytes::copy_from_slice).into()
 }
 
 /// An empty store.
@@ -148,7 +150,7 @@ pub async fn a_full_store_refuses_and_keeps_what_it_has(make: impl Fn(u64) -> Ar
 /// Nothing is something.
 pub async fn an_empty_frame_is_a_frame(make: impl Fn(u64) -> Arc<dyn Store>) {
     let store = make(ROOMY);
-    store.put(key(1, 0), 1, Bytes::new()).await.unwrap();
+    store.put(key(1, 0), 1, Vec::new()).await.unwrap();
     assert_eq!(store.size(key(1, 0)).await.unwrap(), Some(0));
     assert_eq!(store.read(key(1, 0), 0, 1).await.unwrap(), "");
 }
@@ -174,7 +176,7 @@ pub async fn random_operations_agree_with_a_map(make: impl Fn(u64) -> Arc<dyn St
         let epoch = random.next() % 10;
         if random.below(2) == 0 {
             let len = random.below(100);
-            let frame = Bytes::from(random.bytes(len));
+            let frame = vec![Bytes::from(random.bytes(len))];
             store.put(key, epoch, frame.clone()).await.unwrap();
             model.put(key, epoch, frame).await.unwrap();
         } else {

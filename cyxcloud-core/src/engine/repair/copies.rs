@@ -31,7 +31,7 @@ impl Repair<'_> {
     /// Makes the planned copies, proves all, and changes the record. After an error `known` says what to plan around.
     pub(in crate::engine) async fn carry_out(&self, known: &mut Known, done: &mut Repaired) -> Result<()> {
         let todo: Vec<&Write> = self.plan.write.iter().filter(|write| !known.made.contains(&write.copy)).collect();
-        let shards = self.payloads(&todo, known, done).await?;
+        let shards = self.frames(&todo, known, done).await?;
         let written = join_all(todo.iter().map(|write| self.write(write.copy, &shards).boxed())).await;
         let mut outcome = Ok(());
         for (write, result) in todo.iter().zip(written) {
@@ -60,8 +60,8 @@ impl Repair<'_> {
         self.engine.meta().replace_copies(replace).await
     }
 
-    /// Verified payloads of the shards to write, by index.
-    async fn payloads(&self, todo: &[&Write], known: &mut Known, done: &mut Repaired) -> Result<BTreeMap<u8, Bytes>> {
+    /// The shards to write, by index, verified.
+    async fn frames(&self, todo: &[&Write], known: &mut Known, done: &mut Repaired) -> Result<BTreeMap<u8, Frame>> {
         let mut shards = BTreeMap::new();
         if todo.iter().any(|write| write.from.is_empty()) {
             let readable = ChunkRecord { copies: self.sources.clone(), ..self.record.clone() };
@@ -73,26 +73,25 @@ impl Repair<'_> {
             if let Entry::Vacant(missing) = shards.entry(write.copy.shard) {
                 let payload = self.copy(write.copy.shard, &write.from, known).await?;
                 done.bytes_read += payload.len() as u64;
-                missing.insert(payload);
+                let key = ShardKey { chunk: self.record.id, index: write.copy.shard };
+                let (scheme, root) = (self.record.scheme, self.record.roots[usize::from(key.index)]);
+                missing.insert(compute(self.engine.env(), move || Frame::checked(key, scheme, root, payload)).await??);
             }
         }
         Ok(shards)
     }
 
     /// All shards that are to be written, computed from the gathered ones and checked against the roots of the record.
-    async fn rebuild(&self, gathered: Vec<Option<Bytes>>) -> Result<BTreeMap<u8, Bytes>> {
+    async fn rebuild(&self, gathered: Vec<Option<Bytes>>) -> Result<BTreeMap<u8, Frame>> {
         let coder = self.engine.coder(self.record.scheme);
         let wanted: BTreeSet<u8> = self.plan.write.iter().map(|write| write.copy.shard).collect();
-        let (roots, verifies) = (self.record.roots.clone(), self.engine.verifies_shards);
+        let (chunk, scheme, roots) = (self.record.id, self.record.scheme, self.record.roots.clone());
         let compute_all = move || {
             let made = coder.rebuild(&gathered, &wanted.iter().copied().map(usize::from).collect::<Vec<_>>())?;
             let checked = wanted.into_iter().zip(made).map(|(index, shard)| {
-                let shard = Bytes::from(shard);
-                if verifies {
-                    crate::data::shard::verify(roots[usize::from(index)], shard.len(), &shard)
-                        .map_err(|e| Error::internal("shards that verified were coded to one that does not").with_source(e))?;
-                }
-                Ok((index, shard))
+                let frame = Frame::checked(ShardKey { chunk, index }, scheme, roots[usize::from(index)], shard.into())
+                    .map_err(|e| Error::internal("shards that verified were coded to one that does not").with_source(e))?;
+                Ok((index, frame))
             });
             checked.collect::<Result<_>>()
         };
@@ -113,13 +112,13 @@ impl Repair<'_> {
     }
 
     /// Stores one copy and reads it back.
-    async fn write(&self, copy: Copy, shards: &BTreeMap<u8, Bytes>) -> Result<u64> {
-        let payload = shards.get(&copy.shard).ok_or_else(|| Error::internal("a planned shard was not made"))?;
+    async fn write(&self, copy: Copy, shards: &BTreeMap<u8, Frame>) -> Result<u64> {
+        let frame = shards.get(&copy.shard).ok_or_else(|| Error::internal("a planned shard was not made"))?;
         let lane = self.lanes.of(copy.node, self.record.id);
         let _alone = lane.lock().await;
-        self.engine.store_shard(self.epoch, self.record, copy, payload.clone()).await?;
+        self.engine.store_shard(self.epoch, copy.node, frame.clone()).await?;
         self.engine.fetch_from(self.record, copy.shard, copy.node).await?;
-        Ok(payload.len() as u64)
+        Ok(frame.header().payload_bytes)
     }
 }
 

@@ -253,7 +253,8 @@ impl SimStore {
 
 #[async_trait]
 impl Store for SimStore {
-    async fn put(&self, key: ShardKey, epoch: u64, frame: Bytes) -> Result<()> {
+    async fn put(&self, key: ShardKey, epoch: u64, pieces: Vec<Bytes>) -> Result<()> {
+        let frame = Bytes::from(pieces.concat());
         let write = {
             let mut disk = self.world.disk(self.node);
             if disk.writes_fail {

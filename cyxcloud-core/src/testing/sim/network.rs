@@ -43,7 +43,7 @@ pub(super) struct Lies {
 
 fn ask(request: &NodeRequest) -> Ask {
     match request {
-        NodeRequest::Store { key, epoch, .. } => Ask::Store((*key).into(), *epoch),
+        NodeRequest::Store { epoch, frame } => Ask::Store(frame.header().key.into(), *epoch),
         NodeRequest::Read { key } => Ask::Read((*key).into()),
         NodeRequest::ReadRange { key, .. } => Ask::Range((*key).into()),
         NodeRequest::Delete { key, fence } => Ask::Delete((*key).into(), *fence),
@@ -106,7 +106,7 @@ impl Transport for SimTransport {
 impl SimTransport {
     async fn claim_twelve(&self, node: NodeId, request: NodeRequest) -> Result<NodeResponse> {
         let chunk = match &request {
-            NodeRequest::Store { key, .. } => key.chunk,
+            NodeRequest::Store { frame, .. } => frame.header().key.chunk,
             _ => return self.send(node, request).await,
         };
         let answer = self.send(node, request).await;
@@ -140,8 +140,8 @@ impl SimTransport {
 
     async fn remember(&self, node: NodeId, request: NodeRequest) -> Result<NodeResponse> {
         match &request {
-            NodeRequest::Store { key, payload, .. } => {
-                let (key, payload) = (*key, payload.clone());
+            NodeRequest::Store { frame, .. } => {
+                let (key, payload) = (frame.header().key, frame.payload().clone());
                 let answer = self.send(node, request).await;
                 if answer.is_ok() {
                     self.world.lies.lock().unwrap().stored.insert((node, key), payload);
