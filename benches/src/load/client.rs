@@ -91,7 +91,7 @@ impl Client {
         let put = PutObject::new(&self.bucket, Some(&self.credentials), key);
         let answer = self.expect(Method::PUT, &put, body, StatusCode::OK).await.with_context(|| format!("PUT {key}"))?;
         // Read to its end, so that the connection can be used again.
-        self.in_time(async { Ok(Limited::new(answer.into_body(), MAX_ERROR_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?) })
+        self.in_time(async { Limited::new(answer.into_body(), MAX_ERROR_BYTES).collect().await.map_err(anyhow::Error::from_boxed) })
             .await?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A server that swallows bodies and answers every GET with the same bytes: what is measured against it is the client.
 
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{Read, Write};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -11,8 +11,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use super::bodies;
 
@@ -34,10 +34,16 @@ pub async fn run(object_bytes: usize) -> Result<()> {
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     };
-    let mut stdin = tokio::io::stdin();
+    let (end, ended) = oneshot::channel::<()>();
+    // A thread of its own, which the end of the program does not wait for.
+    std::thread::spawn(move || {
+        // An error is an end as well.
+        let _ = std::io::stdin().read(&mut [0]);
+        drop(end);
+    });
     tokio::select! {
         outcome = serving => outcome,
-        _ = stdin.read_u8() => Ok(()),
+        _ = ended => Ok(()),
     }
 }
 
