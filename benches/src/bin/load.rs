@@ -22,9 +22,8 @@ async fn run(cli: Cli) -> Result<()> {
     if let Some(Command::NullServer { object_bytes }) = cli.command {
         return null_server::run(object_bytes).await;
     }
-    let Some(args) = cli.load else { anyhow::bail!("nothing to measure; see load --help") };
-    let report = rounds::run(&args).await?;
-    if args.json {
+    let report = rounds::run(&cli.load).await?;
+    if cli.load.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!("{report}");

@@ -14,7 +14,7 @@ pub struct Cli {
     pub command: Option<Command>,
     /// What to measure.
     #[command(flatten)]
-    pub load: Option<LoadArgs>,
+    pub load: LoadArgs,
 }
 
 /// What the program does besides measuring.
@@ -30,7 +30,6 @@ pub enum Command {
 
 /// What to measure, and how much of it.
 #[derive(Args, Clone, Debug)]
-#[group(skip)]
 pub struct LoadArgs {
     /// An S3 endpoint, such as http://127.0.0.1:8080.
     #[arg(long, required_unless_present = "dev", conflicts_with = "dev", requires_all = ["access_key", "secret_key"])]
@@ -102,14 +101,14 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_gate() {
-        let load = parse("load --endpoint http://h:1 --access-key a --secret-key s").unwrap().load.unwrap();
+        let load = parse("load --endpoint http://h:1 --access-key a --secret-key s").unwrap().load;
         assert_eq!((load.objects, load.object_bytes(), load.concurrency, load.rounds), (64, 8 << 20, 8, 3));
         assert_eq!((load.region.as_str(), load.bucket.as_str(), load.json), ("us-east-1", "load", false));
     }
 
     #[test]
     fn a_cluster_of_its_own_needs_a_directory() {
-        let load = parse("load --dev ./cyxcloud --data-dir d --dev-arg=--no-md5-etag").unwrap().load.unwrap();
+        let load = parse("load --dev ./cyxcloud --data-dir d --dev-arg=--no-md5-etag").unwrap().load;
         assert_eq!(load.dev_args, ["--no-md5-etag"]);
         assert!(parse("load --dev ./cyxcloud").unwrap_err().contains("--data-dir"));
         assert!(parse("load --dev x --data-dir d --endpoint http://h:1").unwrap_err().contains("--endpoint"));

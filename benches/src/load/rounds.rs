@@ -114,6 +114,7 @@ impl Round<'_> {
 
     /// Leaves the bucket as it was, unmeasured.
     async fn delete(&self, endpoint: &Endpoint) -> Result<()> {
+        eprintln!("round {}: deleting", self.number);
         let (client, number) = (Arc::clone(&endpoint.client), self.number);
         let delete = move |index: usize| {
             let client = Arc::clone(&client);
