@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use cyxcloud_core::data::chunk::shard_len;
-use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::policy::Policy;
 
 use super::processes::own_directory;
@@ -28,7 +27,7 @@ fn shards(object_bytes: usize) -> Vec<Vec<usize>> {
     let policy = Policy::default();
     let chunk_bytes = policy.chunk_size_bytes as usize;
     let lengths = (0..object_bytes).step_by(chunk_bytes).map(|at| (object_bytes - at).min(chunk_bytes) as u32);
-    lengths.map(|len| vec![shard_len(policy.scheme, len); Scheme::total(policy.scheme)]).collect()
+    lengths.map(|len| vec![shard_len(policy.scheme, len); policy.scheme.total()]).collect()
 }
 
 /// Directories to write into, removed with everything in them when this is dropped.
