@@ -1,9 +1,11 @@
 //! Coding 10+4 on one core: our kernels, each forced in turn, and their peers, in one process over the same bytes.
 
+use bytes::Bytes;
 use criterion::measurement::Measurement;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cyxcloud_benches::cpu_time::{self, CpuTime};
-use cyxcloud_benches::noise;
+use cyxcloud_benches::load::bodies;
+use cyxcloud_core::data::buffer::{Buffer, Pool};
 use cyxcloud_core::data::chunk::shard_len;
 use cyxcloud_core::data::erasure::{Coder, Kernel, Scheme};
 use reed_solomon_erasure::galois_8::ReedSolomon;
@@ -16,26 +18,37 @@ fn lengths() -> [usize; 3] {
     [4 << 10, 64 << 10, shard_len(Scheme::DEFAULT, 4 << 20)]
 }
 
-/// Ten data shards and their four parity shards.
+/// Ten data shards and their four parity shards, each at the beginning of a cache line as in the data path.
 struct Shards {
-    all: Vec<Vec<u8>>,
+    all: Vec<Buffer>,
 }
 
 impl Shards {
     fn new(len: usize) -> Self {
-        let mut all: Vec<Vec<u8>> = (0..K).map(|i| noise(i as u64, len)).collect();
-        let parity = Coder::new(Scheme::DEFAULT).encode(&all.iter().map(Vec::as_slice).collect::<Vec<_>>()).expect("the shards have one length");
-        all.extend(parity);
-        Self { all }
+        let data: Vec<Bytes> = (0..K).map(|i| bodies::object(i as u64, len)).collect();
+        let parity = Coder::new(Scheme::DEFAULT).encode(&data.iter().map(|shard| &shard[..]).collect::<Vec<_>>());
+        let parity = parity.expect("the shards have one length");
+        let aligned = |bytes: &[u8]| {
+            let mut buffer = buffers(1, len).remove(0);
+            buffer.copy_from_slice(bytes);
+            buffer
+        };
+        Self { all: data.iter().map(|shard| &shard[..]).chain(parity.iter().map(Vec::as_slice)).map(aligned).collect() }
     }
 
     fn data(&self) -> Vec<&[u8]> {
-        self.all[..K].iter().map(Vec::as_slice).collect()
+        self.all[..K].iter().map(|shard| &shard[..]).collect()
     }
 
     fn parity(&self) -> Vec<&[u8]> {
-        self.all[K..].iter().map(Vec::as_slice).collect()
+        self.all[K..].iter().map(|shard| &shard[..]).collect()
     }
+}
+
+/// Aligned memory.
+fn buffers(count: usize, len: usize) -> Vec<Buffer> {
+    let pool = Pool::new(0);
+    (0..count).map(|_| pool.take(len)).collect()
 }
 
 fn erasure(criterion: &mut Criterion<CpuTime>) {
@@ -54,19 +67,19 @@ fn erasure(criterion: &mut Criterion<CpuTime>) {
 
 fn encode(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards, len: usize) {
     let data = shards.data();
-    let mut parity = vec![vec![0; len]; M];
+    let mut parity = buffers(M, len);
+    let mut parity: Vec<&mut [u8]> = parity.iter_mut().map(|shard| &mut shard[..]).collect();
     let oracle = ReedSolomon::new(K, M).expect("10+4 is a scheme");
     group.bench_function(BenchmarkId::new("encode/reed-solomon-erasure", len), |b| {
         b.iter(|| oracle.encode_sep(&data, &mut parity).expect("the shards have one length"));
     });
     for kernel in Kernel::available() {
         let coder = Coder::with_kernel(Scheme::DEFAULT, kernel);
-        let mut parity: Vec<&mut [u8]> = parity.iter_mut().map(Vec::as_mut_slice).collect();
         group.bench_function(BenchmarkId::new(format!("encode/{kernel}"), len), |b| {
             b.iter(|| coder.encode_into(&data, &mut parity).expect("the shards have one length"));
         });
     }
-    let mut copy = vec![vec![0; len]; K];
+    let mut copy = buffers(K, len);
     group.bench_function(BenchmarkId::new("encode/memcpy", len), |b| {
         b.iter(|| copy.iter_mut().zip(&data).for_each(|(to, from)| to.copy_from_slice(from)));
     });
@@ -81,7 +94,7 @@ fn encode(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards, len
 
 fn reconstruct(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards, len: usize, lost: usize) {
     let oracle = ReedSolomon::new(K, M).expect("10+4 is a scheme");
-    let mut present: Vec<(Vec<u8>, bool)> = shards.all.iter().cloned().map(|shard| (shard, true)).collect();
+    let mut present: Vec<(Vec<u8>, bool)> = shards.all.iter().map(|shard| (shard.to_vec(), true)).collect();
     group.bench_function(BenchmarkId::new(format!("reconstruct-{lost}/reed-solomon-erasure"), len), |b| {
         b.iter(|| {
             present[..lost].iter_mut().for_each(|(_, present)| *present = false);
@@ -90,9 +103,9 @@ fn reconstruct(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards
     });
     for kernel in Kernel::available() {
         let coder = Coder::with_kernel(Scheme::DEFAULT, kernel);
-        let present: Vec<Option<&[u8]>> = shards.all.iter().enumerate().map(|(i, shard)| (i >= lost).then_some(shard.as_slice())).collect();
-        let mut made = vec![vec![0; len]; lost];
-        let mut wanted: Vec<(usize, &mut [u8])> = made.iter_mut().map(Vec::as_mut_slice).enumerate().collect();
+        let present: Vec<Option<&[u8]>> = shards.all.iter().enumerate().map(|(i, shard)| (i >= lost).then_some(&shard[..])).collect();
+        let mut made = buffers(lost, len);
+        let mut wanted: Vec<(usize, &mut [u8])> = made.iter_mut().map(|shard| &mut shard[..]).enumerate().collect();
         group.bench_function(BenchmarkId::new(format!("reconstruct-{lost}/{kernel}"), len), |b| {
             b.iter(|| coder.rebuild_into(&present, &mut wanted).expect("ten shards are there"));
         });

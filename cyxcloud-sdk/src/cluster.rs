@@ -82,7 +82,7 @@ impl ClusterBuilder {
         // The lock says that every writer of an earlier process is dead.
         meta.drop_all_leases().await?;
         let nodes = self.open_nodes(&directory, &*meta, &*env).await?;
-        let transport = Arc::new(LocalTransport::new(nodes, env.clone()));
+        let transport = Arc::new(LocalTransport::new(nodes));
         let ports = Ports { meta, transport: transport.clone(), members: transport.clone(), env };
         let engine = Engine::new(ports, self.policy)?;
         engine.refresh_nodes().await?;

@@ -1,4 +1,4 @@
-//! The tokio environment: real time, the operating system's randomness, CPU work on blocking threads.
+//! The tokio environment: real time, the operating system's randomness, CPU work on threads of its own.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,19 +6,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use cyxcloud_core::Timestamp;
 use cyxcloud_core::port::Environment;
-use tokio::sync::Semaphore;
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
+use tokio::sync::oneshot;
 
 /// Runs the engine on the current tokio runtime.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TokioEnvironment {
-    /// As many computations at once as there are cores; more would only trade caches.
-    cores: Arc<Semaphore>,
+    /// A thread for each core; more would only trade caches. None where threads cannot be made: tokio's blocking ones serve then.
+    pool: Option<Arc<ThreadPool>>,
 }
 
 impl Default for TokioEnvironment {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cores: Arc::new(Semaphore::new(cores)) }
+        let pool = ThreadPoolBuilder::new().thread_name(|n| format!("cyxcloud-cpu-{n}")).panic_handler(|_| {}).build();
+        Self { pool: pool.ok().map(Arc::new) }
+    }
+}
+
+impl std::fmt::Debug for TokioEnvironment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokioEnvironment, {} threads for CPU work", self.pool.as_ref().map_or(0, |pool| pool.current_num_threads()))
     }
 }
 
@@ -40,18 +47,17 @@ impl Environment for TokioEnvironment {
     }
 
     async fn offload(&self, work: Box<dyn FnOnce() + Send>) {
-        let cores = self.cores.clone();
-        // A task of its own waits for the core: a permit handed to a caller that is not polled (a download whose client does not read)
-        // would be lost to everybody else.
-        let done = tokio::spawn(async move {
-            let Ok(permit) = cores.acquire_owned().await else { return };
+        let (give, done) = oneshot::channel::<()>();
+        let work = move || {
             // A panic in `work` shows as its missing result: see `cyxcloud_core::port::compute`.
-            let _ = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                work();
-            })
-            .await;
-        });
+            work();
+            drop(give);
+        };
+        match &self.pool {
+            Some(pool) => pool.spawn_fifo(work),
+            None => drop(tokio::task::spawn_blocking(work)),
+        }
+        // An error says that the sender is gone, which is all that is waited for.
         let _ = done.await;
     }
 }

@@ -41,7 +41,7 @@ fn file(root: &std::path::Path, key: ShardKey, epoch: u64) -> PathBuf {
 async fn reopening_finds_everything() {
     let directory = tempfile::tempdir().unwrap();
     let store = FilesStore::open(directory.path(), options(1000)).await.unwrap();
-    store.put(key(1), 4, Bytes::from_static(b"hello")).await.unwrap();
+    store.put(key(1), 4, vec![Bytes::from_static(b"hello")]).await.unwrap();
     drop(store);
     let store = FilesStore::open(directory.path(), options(1000)).await.unwrap();
     assert_eq!(store.read(key(1), 0, 9).await.unwrap(), "hello");
@@ -72,12 +72,12 @@ async fn what_a_crash_leaves_is_cleaned_up() {
 async fn a_wiped_store_is_empty_and_works() {
     let directory = tempfile::tempdir().unwrap();
     let store = FilesStore::open(directory.path(), options(1000)).await.unwrap();
-    store.put(key(1), 4, Bytes::from_static(b"hello")).await.unwrap();
+    store.put(key(1), 4, vec![Bytes::from_static(b"hello")]).await.unwrap();
     store.wipe().await.unwrap();
     assert_eq!(store.list(None, 9).await.unwrap(), []);
     assert_eq!(store.space_now().used_bytes, 0);
     assert!(!file(directory.path(), key(1), 4).exists());
-    store.put(key(1), 1, Bytes::from_static(b"again")).await.unwrap();
+    store.put(key(1), 1, vec![Bytes::from_static(b"again")]).await.unwrap();
     assert_eq!(store.read(key(1), 0, 9).await.unwrap(), "again");
 }
 
@@ -85,10 +85,10 @@ async fn a_wiped_store_is_empty_and_works() {
 async fn a_vanished_file_is_an_error_and_the_store_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let store = FilesStore::open(directory.path(), options(1000)).await.unwrap();
-    store.put(key(1), 4, Bytes::from_static(b"hello")).await.unwrap();
+    store.put(key(1), 4, vec![Bytes::from_static(b"hello")]).await.unwrap();
     fs::remove_file(file(directory.path(), key(1), 4)).unwrap();
     assert_eq!(store.read(key(1), 0, 9).await.unwrap_err().kind(), ErrorKind::NotFound);
-    store.put(key(1), 4, Bytes::from_static(b"hello")).await.unwrap();
+    store.put(key(1), 4, vec![Bytes::from_static(b"hello")]).await.unwrap();
     assert_eq!(store.read(key(1), 0, 9).await.unwrap(), "hello");
 }
 
@@ -97,11 +97,11 @@ async fn a_vanished_file_is_an_error_and_the_store_goes_on() {
 async fn a_directory_that_is_gone_does_not_stop_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let store = FilesStore::open(directory.path(), options(1000)).await.unwrap();
-    store.put(key(1), 4, Bytes::from_static(b"hello")).await.unwrap();
+    store.put(key(1), 4, vec![Bytes::from_static(b"hello")]).await.unwrap();
     fs::remove_dir_all(directory.path().join("shards/c0")).unwrap();
     assert_eq!(store.delete(key(1), 9).await.unwrap(), cyxcloud_core::port::Deleted::Gone);
     assert!(!store.has_failed());
-    store.put(key(1), 10, Bytes::from_static(b"again")).await.unwrap();
+    store.put(key(1), 10, vec![Bytes::from_static(b"again")]).await.unwrap();
     assert_eq!(store.read(key(1), 0, 9).await.unwrap(), "again");
 }
 
@@ -114,16 +114,16 @@ async fn a_full_disk_is_full_and_harms_nothing() {
     let path = directory.path().to_str().unwrap();
     assert!(mount(&["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path]), "mounting a tmpfs needs root");
     let store = FilesStore::open(directory.path().join("node"), options(u64::MAX)).await.unwrap();
-    store.put(key(0), 1, Bytes::from(vec![7; 600_000])).await.unwrap();
+    store.put(key(0), 1, vec![Bytes::from(vec![7; 600_000])]).await.unwrap();
     // The file system fills up behind the store's back, so that the write itself meets ENOSPC.
     let ballast = directory.path().join("ballast");
     fs::write(&ballast, vec![1; 300_000]).unwrap();
-    let refused = store.put(key(1), 1, Bytes::from(vec![8; 400_000])).await.unwrap_err();
+    let refused = store.put(key(1), 1, vec![Bytes::from(vec![8; 400_000])]).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Full, "{refused}");
     assert_eq!(fs::read_dir(directory.path().join("node/tmp")).unwrap().count(), 0);
     assert_eq!(store.read(key(0), 0, 600_000).await.unwrap(), vec![7; 600_000]);
     fs::remove_file(ballast).unwrap();
-    store.put(key(1), 1, Bytes::from(vec![8; 200_000])).await.unwrap();
+    store.put(key(1), 1, vec![Bytes::from(vec![8; 200_000])]).await.unwrap();
     drop(store);
     assert!(mount(&["umount", "-l", path]));
 }

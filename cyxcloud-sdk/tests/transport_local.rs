@@ -21,7 +21,7 @@ async fn local() -> LocalTransport {
     let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
     let store = FilesStore::open(root, FilesOptions { capacity_bytes: 1 << 30, reserve_bytes: 0 }).await.unwrap();
     let record = NodeRecord { id: NODE, name: "node-00".into(), domains: Domains::default() };
-    LocalTransport::new(vec![LocalNode::new(record, store)], Arc::new(TokioEnvironment::default()))
+    LocalTransport::new(vec![LocalNode::new(record, store)])
 }
 
 async fn one_node() -> (Arc<dyn Transport>, NodeId) {

@@ -14,7 +14,7 @@ use crate::data::erasure::Scheme;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::data::shard::{self, ByteRange};
 use crate::id::{NodeId, ShardKey};
-use crate::port::{NodeRequest, NodeResponse, compute};
+use crate::port::{NodeRequest, NodeResponse};
 use crate::{Error, ErrorKind, Result};
 
 /// Verified bytes in order. An error ends it; what came before was right.
@@ -134,7 +134,7 @@ impl Engine {
             other => return Err(unexpected(copy.node, &other)),
         };
         let (root, len) = (record.roots[usize::from(copy.shard)], shard_len(record.scheme, record.size_bytes) as u64);
-        compute(self.env(), move || shard::verify_range(root, len, range, &proof)).await?
+        self.compute(move || shard::verify_range(root, len, range, &proof)).await?
     }
 
     /// A whole chunk as its `k` data shards, the padding cut off.
@@ -150,7 +150,7 @@ impl Engine {
         let missing: Vec<usize> = (0..k).filter(|index| shards[*index].is_none()).collect();
         if !missing.is_empty() {
             let coder = self.coder(scheme);
-            shards = compute(self.env(), move || {
+            shards = self.compute(move || {
                 let made = coder.rebuild(&shards, &missing)?;
                 missing.iter().zip(made).for_each(|(index, shard)| shards[*index] = Some(shard.into()));
                 Ok::<_, Error>(shards)
@@ -235,7 +235,7 @@ impl Engine {
             return Ok(payload);
         }
         let (root, len) = (record.roots[usize::from(index)], shard_len(record.scheme, record.size_bytes));
-        compute(self.env(), move || shard::verify(root, len, &payload).map(|()| payload)).await?
+        self.compute(move || shard::verify(root, len, &payload).map(|()| payload)).await?
     }
 }
 

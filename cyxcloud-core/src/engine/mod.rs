@@ -30,7 +30,7 @@ use crate::data::buffer::Pool;
 use crate::data::erasure::{Coder, Scheme};
 use crate::id::NodeId;
 use crate::policy::Policy;
-use crate::port::{Environment, Members, Meta, NodeRequest, NodeResponse, Transport};
+use crate::port::{Environment, Members, Meta, NodeRequest, NodeResponse, Transport, compute};
 use crate::{Error, Result, Timestamp};
 
 pub use balance::Balanced;
@@ -112,6 +112,14 @@ impl Engine {
     /// 16 bytes nobody can guess, for a new id.
     pub fn new_id(&self) -> [u8; 16] {
         self.ports.env.random()
+    }
+
+    /// Runs CPU-bound work where its environment wants it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] when the work panicked.
+    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        compute(self.env(), work).await
     }
 
     fn env(&self) -> &dyn Environment {

@@ -17,7 +17,7 @@ use crate::data::placement::{Demand, plan};
 use crate::data::shard::Frame;
 use crate::id::{NodeId, UploadId, VersionId};
 use crate::policy::Policy;
-use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part, compute};
+use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part};
 use crate::{Error, Result, Timestamp};
 
 /// What staged bytes will become.
@@ -200,7 +200,7 @@ impl Engine {
     async fn store_chunk(&self, epoch: u64, chunk: Chunk, slow: &Mutex<BTreeSet<NodeId>>) -> Result<ChunkRecord> {
         let coder = self.coder(self.policy.scheme);
         let pool = self.buffers.clone();
-        let coded = compute(self.env(), move || code(&coder, &pool, chunk)).await??;
+        let coded = self.compute(move || code(&coder, &pool, chunk)).await??;
         let mut held: Vec<Copy> = Vec::new();
         let mut failed = BTreeSet::new();
         let mut cause = None;

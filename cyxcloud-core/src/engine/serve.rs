@@ -13,9 +13,9 @@ const MAX_LIST: usize = 10_000;
 /// Carries out one request.
 ///
 /// # Errors
-/// Those of the store; [`crate::ErrorKind::Corrupt`] when a payload is not what its root names or a frame is damaged; [`crate::ErrorKind::Invalid`] for
+/// Those of the store; [`crate::ErrorKind::Corrupt`] when a frame is damaged; [`crate::ErrorKind::Invalid`] for
 /// requests no right client sends.
-pub async fn serve(store: &dyn Store, env: &dyn Environment, request: NodeRequest) -> Result<NodeResponse> {
+pub async fn serve(store: &dyn Store, request: NodeRequest) -> Result<NodeResponse> {
     match request {
         NodeRequest::Store { epoch, frame } => {
             store.put(frame.header().key, epoch, frame.into_pieces()).await?;

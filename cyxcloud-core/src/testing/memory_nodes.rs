@@ -10,7 +10,7 @@ use super::MemoryStore;
 use crate::data::placement::{ClusterView, Domains, NodeView};
 use crate::engine::serve::serve;
 use crate::id::NodeId;
-use crate::port::{Environment, Members, NodeRequest, NodeResponse, Store, Transport};
+use crate::port::{Members, NodeRequest, NodeResponse, Store, Transport};
 use crate::{Error, Result};
 
 /// What is wrong with a node.
@@ -43,7 +43,6 @@ pub enum Fault {
 
 /// [`Transport`] and [`Members`] over stores in memory. Node `n` has the id of sixteen bytes `n`.
 pub struct MemoryNodes {
-    env: Arc<dyn Environment>,
     stores: BTreeMap<NodeId, MemoryStore>,
     faults: Mutex<BTreeMap<NodeId, Fault>>,
     calls: Mutex<u64>,
@@ -51,9 +50,9 @@ pub struct MemoryNodes {
 
 impl MemoryNodes {
     /// `count` healthy nodes of `capacity_bytes` each.
-    pub fn new(count: u8, capacity_bytes: u64, env: Arc<dyn Environment>) -> Self {
+    pub fn new(count: u8, capacity_bytes: u64) -> Self {
         let stores = (0..count).map(|n| (NodeId([n; 16]), MemoryStore::new(capacity_bytes))).collect();
-        Self { env, stores, faults: Mutex::default(), calls: Mutex::default() }
+        Self { stores, faults: Mutex::default(), calls: Mutex::default() }
     }
 
     /// Switches a fault of node `n`.
@@ -87,25 +86,25 @@ impl Transport for MemoryNodes {
         *self.calls.lock().unwrap() += 1;
         let store = self.stores.get(&node).ok_or_else(|| Error::unavailable("no such node"))?;
         match self.fault(node) {
-            Fault::None => serve(store as &dyn Store, &*self.env, request).await,
+            Fault::None => serve(store as &dyn Store, request).await,
             Fault::Away | Fault::Refuses => Err(Error::unavailable("the node refuses")),
             Fault::Hangs => pending().await,
             Fault::FailsWrites if matches!(request, NodeRequest::Store { .. }) => Err(Error::internal("the medium cannot be written")),
             Fault::StoresNothing if matches!(request, NodeRequest::Store { .. }) => Ok(NodeResponse::Stored),
-            Fault::FailsWrites | Fault::StoresNothing => serve(store as &dyn Store, &*self.env, request).await,
+            Fault::FailsWrites | Fault::StoresNothing => serve(store as &dyn Store, request).await,
             Fault::ListsAgain => {
                 let again = match request {
                     NodeRequest::List { limit, .. } => NodeRequest::List { after: None, limit },
                     other => other,
                 };
-                serve(store as &dyn Store, &*self.env, again).await
+                serve(store as &dyn Store, again).await
             }
             Fault::Broken if !matches!(request, NodeRequest::Space) => Err(Error::internal("input/output error")),
             Fault::ProvesNothing if matches!(request, NodeRequest::ReadRange { .. }) => Err(Error::unavailable("too busy")),
             Fault::Hides if matches!(request, NodeRequest::List { .. }) => Ok(NodeResponse::Shards(Vec::new())),
-            Fault::Broken | Fault::ProvesNothing | Fault::Hides => serve(store as &dyn Store, &*self.env, request).await,
+            Fault::Broken | Fault::ProvesNothing | Fault::Hides => serve(store as &dyn Store, request).await,
             Fault::LosesAnswers => {
-                serve(store as &dyn Store, &*self.env, request).await?;
+                serve(store as &dyn Store, request).await?;
                 Err(Error::unavailable("the answer was lost"))
             }
         }
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     async fn one_node() -> (Arc<dyn Transport>, NodeId) {
-        (Arc::new(MemoryNodes::new(1, 1 << 30, Arc::new(VirtualTime::new(1)))), NodeId([0; 16]))
+        (Arc::new(MemoryNodes::new(1, 1 << 30)), NodeId([0; 16]))
     }
 
     crate::transport_conformance!(|case| VirtualTime::new(0).run(case), one_node);

@@ -10,9 +10,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::ops::Bound;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -124,11 +123,12 @@ impl FilesStore {
 
 #[async_trait]
 impl Store for FilesStore {
-    async fn put(&self, key: ShardKey, epoch: u64, frame: Bytes) -> Result<()> {
-        if self.space_now().free_bytes < frame.len() as u64 {
-            return Err(Error::full(format!("{} has no room for {} more bytes", self.inner.root.display(), frame.len())));
+    async fn put(&self, key: ShardKey, epoch: u64, pieces: Vec<Bytes>) -> Result<()> {
+        let size_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        if self.space_now().free_bytes < size_bytes {
+            return Err(Error::full(format!("{} has no room for {size_bytes} more bytes", self.inner.root.display())));
         }
-        self.run(move |inner| inner.put(key, epoch, &frame)).await
+        self.run(move |inner| inner.put(key, epoch, &pieces, size_bytes)).await
     }
 
     async fn size(&self, key: ShardKey) -> Result<Option<u64>> {
@@ -217,7 +217,7 @@ impl Inner {
         self.index.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
     }
 
-    fn put(&self, key: ShardKey, epoch: u64, frame: &[u8]) -> Result<()> {
+    fn put(&self, key: ShardKey, epoch: u64, pieces: &[Bytes], size_bytes: u64) -> Result<()> {
         let _one_writer = lock(&self.directories[usize::from(key.chunk.0[0])]);
         if self.failed.load(Ordering::Acquire) {
             return Err(Error::internal(format!("{} failed to sync; restart the node after checking its disk", self.root.display())));
@@ -226,13 +226,13 @@ impl Inner {
         // What is there is written anew even under a higher epoch: it may have been damaged since, and the caller is told "durable".
         let epoch = old.map_or(epoch, |(known, _)| known.max(epoch));
         let tmp = self.root.join("tmp").join(self.next_tmp.fetch_add(1, Ordering::Relaxed).to_string());
-        self.write_durably(&tmp, &self.path(key, epoch), frame).map_err(|e| {
+        self.write_durably(&tmp, &self.path(key, epoch), pieces).map_err(|e| {
             // What is left of the attempt is removed now or on the next open.
             let _ = fs::remove_file(&tmp);
             broken(&self.root, e)
         })?;
-        self.index.write().unwrap_or_else(PoisonError::into_inner).insert(key, (epoch, frame.len() as u64));
-        self.used_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        self.index.write().unwrap_or_else(PoisonError::into_inner).insert(key, (epoch, size_bytes));
+        self.used_bytes.fetch_add(size_bytes, Ordering::Relaxed);
         if let Some((known, size)) = old {
             self.used_bytes.fetch_sub(size, Ordering::Relaxed);
             if known != epoch {
@@ -243,9 +243,9 @@ impl Inner {
         Ok(())
     }
 
-    fn write_durably(&self, tmp: &Path, path: &Path, frame: &[u8]) -> io::Result<()> {
+    fn write_durably(&self, tmp: &Path, path: &Path, pieces: &[Bytes]) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).open(tmp)?;
-        file.write_all(frame)?;
+        write_all(&mut file, pieces)?;
         self.or_fail(file.sync_all())?;
         // Opened before the rename, so that running out of descriptors is not taken for a failed sync.
         let directory = self.open_directory(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
@@ -321,18 +321,37 @@ impl Inner {
 /// Reads what there is of `offset..offset + len`.
 fn read_range(file: &File, size: u64, offset: u64, len: u64) -> io::Result<Bytes> {
     let len = len.min(size.saturating_sub(offset));
-    let mut buffer = vec![0; usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?];
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+    let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // Read into memory that nobody has cleared first: clearing cost more than the rest of a read.
+    let mut buffer = Vec::with_capacity(len);
+    while buffer.len() < len {
+        let at = offset + buffer.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), at) {
             Ok(0) => break,
-            Ok(n) => filled += n,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    // The allocator may have given more room than was asked for.
+    buffer.truncate(len);
+    Ok(buffer.into())
+}
+
+/// Writes one piece after another without joining them first.
+fn write_all(file: &mut File, pieces: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let mut left = &mut slices[..];
+    // Empty pieces at the end would look like a write that does nothing.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut left, n),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
     }
-    buffer.truncate(filled);
-    Ok(buffer.into())
+    Ok(())
 }
 
 fn parse_name(name: &str) -> Option<(ShardKey, u64)> {

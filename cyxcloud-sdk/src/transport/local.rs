@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use cyxcloud_core::data::placement::{ClusterView, NodeView};
 use cyxcloud_core::engine::serve::serve;
 use cyxcloud_core::id::NodeId;
-use cyxcloud_core::port::{Environment, Members, NodeRecord, NodeRequest, NodeResponse, Store, Transport};
+use cyxcloud_core::port::{Members, NodeRecord, NodeRequest, NodeResponse, Store, Transport};
 use cyxcloud_core::{Error, Result};
 
 use crate::store::FilesStore;
@@ -43,15 +43,14 @@ impl LocalNode {
 /// Reaches the nodes of this process, and knows them.
 pub struct LocalTransport {
     nodes: BTreeMap<NodeId, LocalNode>,
-    env: Arc<dyn Environment>,
     view: Mutex<Option<(Instant, Arc<ClusterView>)>>,
 }
 
 impl LocalTransport {
     /// A transport to `nodes`.
-    pub fn new(nodes: Vec<LocalNode>, env: Arc<dyn Environment>) -> Self {
+    pub fn new(nodes: Vec<LocalNode>) -> Self {
         let nodes = nodes.into_iter().map(|node| (node.record.id, node)).collect();
-        Self { nodes, env, view: Mutex::default() }
+        Self { nodes, view: Mutex::default() }
     }
 
     /// The nodes in the order of their names.
@@ -99,7 +98,7 @@ impl Transport for LocalTransport {
             return Err(Error::unavailable(format!("{} is stopped", node.record.name)));
         }
         let store: &dyn Store = &node.store;
-        serve(store, &*self.env, request).await
+        serve(store, request).await
     }
 }
 

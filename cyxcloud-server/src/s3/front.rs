@@ -195,7 +195,7 @@ async fn document_body(
     let bytes = payload.collect(MAX_DOCUMENT_BYTES).await?;
     let bytes = bytes.ok_or_else(|| with(S3ErrorCode::MaxMessageLengthExceeded, format!("The body exceeds {MAX_DOCUMENT_BYTES} bytes")))?;
     if !bytes.is_empty() {
-        digests.verify(&bytes, trailers).await?;
+        digests.verify(&bytes, &trailers)?;
     }
     // XML 1.0 has no such characters; the protocol library would let them through into answers nobody can parse.
     if bytes.iter().any(|b| *b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r')) {

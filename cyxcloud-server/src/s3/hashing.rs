@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::HeaderMap;
-use md5::Md5;
 use s3s::S3ErrorCode;
-use sha2::Digest as _;
+use sha2::Digest;
 
-use super::checksum::{Algorithm, Hasher, Sums};
+use super::checksum::{Algorithm, Sums};
+use super::digesting::{Digesting, Hashers, Offload};
 use super::error::{BodyError, S3Result, invalid, with};
 use super::payload::Trailers;
 
@@ -25,6 +25,7 @@ pub(super) type StreamError = Box<dyn StdError + Send + Sync>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Expected {
     md5: Option<Vec<u8>>,
+    compute_md5: bool,
     values: Sums,
     trailing: Vec<Algorithm>,
     compute: BTreeSet<Algorithm>,
@@ -69,27 +70,63 @@ impl Expected {
         self
     }
 
+    /// Has MD5 computed too where `wanted`, though nothing is expected of it.
+    pub(super) fn and_md5(mut self, wanted: bool) -> Self {
+        self.compute_md5 |= wanted;
+        self
+    }
+
+    /// Whether MD5 must be computed.
+    pub(super) fn wants_md5(&self) -> bool {
+        self.compute_md5 || self.md5.is_some()
+    }
+
+    /// The checksums that must be computed.
+    pub(super) fn algorithms(&self) -> impl Iterator<Item = Algorithm> + '_ {
+        self.compute.iter().copied()
+    }
+
     /// The algorithm the request itself brings a checksum of.
     pub(super) fn algorithm(&self) -> Option<Algorithm> {
         self.values.keys().chain(&self.trailing).next().copied()
     }
 
     /// Verifies a body that is in memory.
-    pub(super) async fn verify(self, body: &Bytes, trailers: Trailers) -> S3Result<()> {
-        let body = futures::stream::iter([Ok::<_, StreamError>(body.clone())]);
-        let mut hashing = Hashing::new(body, self, trailers);
-        while let Some(item) = hashing.next().await {
-            item.map_err(|e| e.downcast::<BodyError>().map_or_else(|e| invalid(e.to_string()), |e| (*e).into()))?;
+    pub(super) fn verify(&self, body: &[u8], trailers: &Trailers) -> S3Result<()> {
+        let mut hashers = Hashers::new(self);
+        hashers.update(body);
+        self.judge(hashers, trailers).map(drop).map_err(Into::into)
+    }
+
+    /// The digests, if they are what the request said.
+    fn judge(&self, hashers: Hashers, trailers: &Trailers) -> Result<Digests, BodyError> {
+        let md5 = hashers.md5.map(Digest::finalize);
+        if let (Some(expected), Some(md5)) = (&self.md5, &md5)
+            && expected.as_slice() != md5.as_slice()
+        {
+            return Err(BodyError::Digest("Content-MD5"));
         }
-        Ok(())
+        let sums: Sums = hashers.others.into_iter().map(|(algorithm, hasher)| (algorithm, hasher.finish())).collect();
+        for (algorithm, value) in &self.values {
+            if sums.get(algorithm) != Some(value) {
+                return Err(BodyError::Digest(algorithm.name()));
+            }
+        }
+        for algorithm in &self.trailing {
+            let value = trailers.get(algorithm.header()).ok_or(BodyError::Trailer("the checksum announced in x-amz-trailer is missing"))?;
+            if sums.get(algorithm) != Some(&value) {
+                return Err(BodyError::Digest(algorithm.name()));
+            }
+        }
+        Ok(Digests { md5: md5.map(hex::encode), sums })
     }
 }
 
 /// What a body hashed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Digests {
-    /// MD5 in hex.
-    pub(super) md5: String,
+    /// MD5 in hex, where it was wanted.
+    pub(super) md5: Option<String>,
     /// The additional checksums.
     pub(super) sums: Sums,
 }
@@ -99,43 +136,22 @@ pub(super) struct Hashing<S> {
     inner: S,
     expected: Expected,
     trailers: Trailers,
-    md5: Md5,
-    hashers: Vec<(Algorithm, Hasher)>,
+    digesting: Digesting,
+    /// Whether `inner` has ended.
+    ended: bool,
     digests: Option<Digests>,
 }
 
 impl<S> Hashing<S> {
     /// Wraps `inner`.
-    pub(super) fn new(inner: S, expected: Expected, trailers: Trailers) -> Self {
-        let hashers = expected.compute.iter().map(|a| (*a, Hasher::new(*a))).collect();
-        Self { inner, expected, trailers, md5: Md5::new(), hashers, digests: None }
+    pub(super) fn new(inner: S, expected: Expected, trailers: Trailers, offload: Offload) -> Self {
+        let digesting = Digesting::new(Hashers::new(&expected), offload);
+        Self { inner, expected, trailers, digesting, ended: false, digests: None }
     }
 
     /// The digests, once the stream has ended well.
     pub(super) fn digests(self) -> Option<Digests> {
         self.digests
-    }
-
-    fn finish(&mut self) -> Result<(), BodyError> {
-        let md5 = std::mem::take(&mut self.md5).finalize();
-        if self.expected.md5.as_ref().is_some_and(|expected| expected.as_slice() != md5.as_slice()) {
-            return Err(BodyError::Digest("Content-MD5"));
-        }
-        let sums: Sums = self.hashers.drain(..).map(|(algorithm, hasher)| (algorithm, hasher.finish())).collect();
-        for (algorithm, value) in &self.expected.values {
-            if sums.get(algorithm) != Some(value) {
-                return Err(BodyError::Digest(algorithm.name()));
-            }
-        }
-        for algorithm in &self.expected.trailing {
-            let value =
-                self.trailers.get(algorithm.header()).ok_or(BodyError::Trailer("the checksum announced in x-amz-trailer is missing"))?;
-            if sums.get(algorithm) != Some(&value) {
-                return Err(BodyError::Digest(algorithm.name()));
-            }
-        }
-        self.digests = Some(Digests { md5: hex::encode(md5), sums });
-        Ok(())
     }
 }
 
@@ -148,16 +164,23 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        match ready!(this.inner.poll_next_unpin(cx)) {
-            Some(Ok(bytes)) => {
-                this.md5.update(&bytes);
-                this.hashers.iter_mut().for_each(|(_, hasher)| hasher.update(&bytes));
-                Poll::Ready(Some(Ok(bytes)))
-            }
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
-            None if this.digests.is_some() => Poll::Ready(None),
-            None => Poll::Ready(this.finish().err().map(|error| Err(error.into()))),
+        if this.digests.is_some() {
+            return Poll::Ready(None);
         }
+        if !this.ended {
+            ready!(this.digesting.poll_ready(cx))?;
+            match ready!(this.inner.poll_next_unpin(cx)) {
+                Some(Ok(bytes)) => {
+                    this.digesting.push(&bytes);
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => this.ended = true,
+            }
+        }
+        let hashers = ready!(this.digesting.poll_finish(cx))?;
+        this.digests = Some(this.expected.judge(hashers, &this.trailers)?);
+        Poll::Ready(None)
     }
 }
 
@@ -166,44 +189,70 @@ impl<S> Unpin for Hashing<S> {}
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect()
     }
 
-    #[tokio::test]
-    async fn every_expectation_is_verified() {
-        let body = Bytes::from_static(b"123456789");
-        let verify = async |pairs: &[(&'static str, &str)]| {
-            let expected = Expected::from_headers(&headers(pairs))?;
-            expected.verify(&body, Trailers::default()).await
-        };
+    #[test]
+    fn every_expectation_is_verified() {
+        let verify = |pairs: &[(&'static str, &str)]| Expected::from_headers(&headers(pairs))?.verify(b"123456789", &Trailers::default());
+        let body = b"123456789";
         let code = |r: S3Result<()>| r.err().map(|e| e.code().as_str().to_owned()).unwrap_or_default();
-        assert_eq!(code(verify(&[("content-md5", "JfnnlDI7RTiF9RgfG2JNCw==")]).await), "");
-        assert_eq!(code(verify(&[("content-md5", "JfnnlDI7RTiF9RgfG2JNCg==")]).await), "BadDigest");
-        assert_eq!(code(verify(&[("content-md5", "abc")]).await), "InvalidDigest");
+        assert_eq!(code(verify(&[("content-md5", "JfnnlDI7RTiF9RgfG2JNCw==")])), "");
+        assert_eq!(code(verify(&[("content-md5", "JfnnlDI7RTiF9RgfG2JNCg==")])), "BadDigest");
+        assert_eq!(code(verify(&[("content-md5", "abc")])), "InvalidDigest");
         for algorithm in Algorithm::ALL {
-            assert_eq!(code(verify(&[(algorithm.header(), &algorithm.of(&body))]).await), "");
-            assert_eq!(code(verify(&[(algorithm.header(), &algorithm.of(b"other"))]).await), "BadDigest");
-            assert_eq!(code(verify(&[(algorithm.header(), "AAA=")]).await), "InvalidRequest");
+            assert_eq!(code(verify(&[(algorithm.header(), &algorithm.of(body))])), "");
+            assert_eq!(code(verify(&[(algorithm.header(), &algorithm.of(b"other"))])), "BadDigest");
+            assert_eq!(code(verify(&[(algorithm.header(), "AAA=")])), "InvalidRequest");
         }
-        assert_eq!(code(verify(&[("x-amz-trailer", "x-amz-checksum-crc32")]).await), "MalformedTrailerError");
-        assert_eq!(code(verify(&[("x-amz-trailer", "x-other")]).await), "InvalidRequest");
+        assert_eq!(code(verify(&[("x-amz-trailer", "x-amz-checksum-crc32")])), "MalformedTrailerError");
+        assert_eq!(code(verify(&[("x-amz-trailer", "x-other")])), "InvalidRequest");
         let two = [("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-checksum-crc32c", "AAAAAA==")];
-        assert_eq!(code(verify(&two).await), "InvalidRequest");
+        assert_eq!(code(verify(&two)), "InvalidRequest");
+    }
+
+    /// Hands work to another thread and yields once, so that the stream goes on in between.
+    fn elsewhere() -> Offload {
+        Arc::new(|hashers: Hashers, pieces| {
+            let done = tokio::task::spawn_blocking(move || hashers.updated(pieces));
+            async move { Ok(done.await.unwrap()) }.boxed()
+        })
     }
 
     #[tokio::test]
-    async fn digests_come_out_at_the_end() {
-        let body = futures::stream::iter(["1234", "56789"].map(|s| Ok::<_, StreamError>(Bytes::from_static(s.as_bytes()))));
-        let expected = Expected::default().and(Some(Algorithm::Crc32));
-        let mut hashing = Hashing::new(body, expected, Trailers::default());
-        while let Some(item) = hashing.next().await {
-            item.unwrap();
+    async fn digests_come_out_at_the_end_whatever_the_pieces() {
+        let whole: Vec<u8> = (0..3_000_000u32).map(|i| (i >> 3) as u8).collect();
+        for piece in [1000, 300_000, 5_000_000] {
+            let body = futures::stream::iter(whole.chunks(piece).map(|piece| Ok::<_, StreamError>(Bytes::copy_from_slice(piece))));
+            let expected = Expected::default().and(Some(Algorithm::Crc32)).and_md5(true);
+            let mut hashing = Hashing::new(body, expected, Trailers::default(), elsewhere());
+            let mut passed = Vec::new();
+            while let Some(item) = hashing.next().await {
+                passed.extend(item.unwrap());
+            }
+            assert!(passed == whole && hashing.next().await.is_none());
+            let digests = hashing.digests().unwrap();
+            assert_eq!(digests.md5.unwrap(), hex::encode(md5::Md5::digest(&whole)));
+            assert_eq!(digests.sums[&Algorithm::Crc32], Algorithm::Crc32.of(&whole));
         }
-        let digests = hashing.digests().unwrap();
-        assert_eq!(digests.md5, "25f9e794323b453885f5181f1b624d0b");
-        assert_eq!(digests.sums[&Algorithm::Crc32], "y/Q5Jg==");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_body_ends_in_an_error_and_what_is_not_wanted_is_not_computed() {
+        let body = || futures::stream::iter([Ok::<_, StreamError>(Bytes::from(vec![7; 700_000]))]);
+        let expected = Expected::from_headers(&headers(&[("content-md5", "JfnnlDI7RTiF9RgfG2JNCw==")])).unwrap();
+        let mut hashing = Hashing::new(body(), expected, Trailers::default(), elsewhere());
+        assert!(hashing.next().await.unwrap().is_ok() && hashing.next().await.unwrap().is_err());
+        let never: Offload = Arc::new(|_, _| unreachable!("nothing was asked for"));
+        let mut hashing = Hashing::new(body(), Expected::default(), Trailers::default(), never);
+        assert!(hashing.next().await.unwrap().is_ok() && hashing.next().await.is_none());
+        assert_eq!(hashing.digests(), Some(Digests::default()));
     }
 }

@@ -18,6 +18,7 @@ mod complete;
 mod conditions;
 mod copy;
 mod delete;
+mod digesting;
 mod error;
 mod etag;
 mod front;

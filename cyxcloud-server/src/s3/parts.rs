@@ -75,7 +75,7 @@ impl Gateway {
         let mut system = std::collections::BTreeMap::new();
         stored::put_sums(&mut system, &digests.sums, Kind::FullObject);
         let version = VersionId(self.engine.new_id());
-        let etag = if self.config.etag_md5 { digests.md5 } else { etag::of_version(version, 1) };
+        let etag = digests.md5.filter(|_| self.config.etag_md5).unwrap_or_else(|| etag::of_version(version, 1));
         let part = NewPart { number, version, etag, modified: self.engine.now(), system };
         self.engine.commit_part(staged, upload.id, part).await.map_err(|error| match error.kind() {
             ErrorKind::Conflict => with(S3ErrorCode::ServiceUnavailable, format!("Please try again: {error}")),

@@ -1,15 +1,18 @@
 //! PutObject.
 
+use std::sync::Arc;
+
 use cyxcloud_sdk::core::engine::{StageKind, Staged};
 use cyxcloud_sdk::core::id::VersionId;
 use cyxcloud_sdk::core::port::{NewVersion, Precondition};
 use cyxcloud_sdk::core::{Error, ErrorKind};
-use futures::Stream;
+use futures::{FutureExt, Stream};
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Response};
 
 use super::combine::Kind;
 use super::conditions::write_precondition;
+use super::digesting::{Hashers, Offload};
 use super::error::{S3Result, internal, missing, with};
 use super::front::Caller;
 use super::gateway::Gateway;
@@ -30,7 +33,7 @@ impl Gateway {
 
         stored::put_sums(&mut metadata.system, &digests.sums, Kind::FullObject);
         let version = VersionId(self.engine.new_id());
-        let etag = if self.config.etag_md5 { digests.md5 } else { etag::of_version(version, 1) };
+        let etag = digests.md5.filter(|_| self.config.etag_md5).unwrap_or_else(|| etag::of_version(version, 1));
         let modified = self.engine.now();
         let object = NewVersion { bucket: bucket.id, key, version, etag, modified, metadata, precondition: precondition.clone() };
         let object = self.engine.commit(staged, object).await.map_err(|e| of_commit(&e, &precondition))?;
@@ -47,7 +50,12 @@ impl Gateway {
         S: Stream<Item = Result<bytes::Bytes, E>> + Unpin + Send,
         E: Into<StreamError>,
     {
-        let mut hashing = Hashing::new(body, expected, trailers);
+        let engine = self.engine.clone();
+        let offload: Offload = Arc::new(move |hashers: Hashers, pieces| {
+            let engine = engine.clone();
+            async move { engine.compute(move || hashers.updated(pieces)).await }.boxed()
+        });
+        let mut hashing = Hashing::new(body, expected.and_md5(self.config.etag_md5), trailers, offload);
         let staged = self.engine.stage(&mut hashing, kind).await.map_err(missing(S3ErrorCode::NoSuchBucket))?;
         match hashing.digests() {
             Some(digests) => Ok((staged, digests)),

@@ -11,9 +11,10 @@ use futures::lock::Mutex as Lane;
 use super::{Known, Repaired};
 use crate::control::repair::{Plan, Write};
 use crate::data::manifest::{ChunkRecord, Copy};
+use crate::data::shard::Frame;
 use crate::engine::Engine;
-use crate::id::{ChunkId, NodeId};
-use crate::port::{ReplaceCopies, compute};
+use crate::id::{ChunkId, NodeId, ShardKey};
+use crate::port::{ReplaceCopies};
 use crate::{Error, Result};
 
 /// One plan being carried out.
@@ -75,7 +76,7 @@ impl Repair<'_> {
                 done.bytes_read += payload.len() as u64;
                 let key = ShardKey { chunk: self.record.id, index: write.copy.shard };
                 let (scheme, root) = (self.record.scheme, self.record.roots[usize::from(key.index)]);
-                missing.insert(compute(self.engine.env(), move || Frame::checked(key, scheme, root, payload)).await??);
+                missing.insert(self.engine.compute(move || Frame::checked(key, scheme, root, payload)).await??);
             }
         }
         Ok(shards)
@@ -95,7 +96,7 @@ impl Repair<'_> {
             });
             checked.collect::<Result<_>>()
         };
-        compute(self.engine.env(), compute_all).await?
+        self.engine.compute(compute_all).await?
     }
 
     /// A shard as it is, from the first node that gives it verified.

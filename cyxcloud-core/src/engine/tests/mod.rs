@@ -40,7 +40,7 @@ impl World {
     fn with_capacity(nodes: u8, policy: Policy, capacity_bytes: u64) -> Self {
         let time = VirtualTime::new(1);
         let env: Arc<dyn Environment> = Arc::new(time.clone());
-        let nodes = Arc::new(MemoryNodes::new(nodes, capacity_bytes, env.clone()));
+        let nodes = Arc::new(MemoryNodes::new(nodes, capacity_bytes));
         let ports = Ports { meta: Arc::new(MemoryMeta::new(env.clone())), transport: nodes.clone(), members: nodes.clone(), env };
         let engine = Engine::new(ports, policy).unwrap();
         let name = BucketName::new("bucket").unwrap();

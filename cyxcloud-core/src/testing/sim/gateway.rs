@@ -54,10 +54,6 @@ impl SimEnv {
         let seed = world.dice().next() ^ life;
         Self { world, skew_ms, drift, random: Mutex::new(SplitMix64(seed)) }
     }
-
-    pub(super) fn of_node(world: Arc<World>) -> Self {
-        Self { world, skew_ms: 0, drift: 0, random: Mutex::new(SplitMix64(0)) }
-    }
 }
 
 #[async_trait]

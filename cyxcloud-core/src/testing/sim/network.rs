@@ -12,13 +12,12 @@ use futures::channel::oneshot;
 
 use super::disk::SimStore;
 use super::faults::FaultKind;
-use super::gateway::SimEnv;
 use super::sabotage::Sabotage;
 use super::trace::{Ask, Delivery, Event};
 use super::world::{World, number};
 use crate::engine::serve::serve;
 use crate::id::{ChunkId, NodeId, ShardKey};
-use crate::port::{Deleted, Environment, NodeRequest, NodeResponse, Store, Transport};
+use crate::port::{Deleted, NodeRequest, NodeResponse, Store, Transport};
 use crate::{Error, ErrorKind, Result};
 
 /// A late duplicate arrives at most this much later.
@@ -225,8 +224,7 @@ impl Way {
             self.world.time.timer(slow_ms).await;
         }
         let store = SimStore { world: self.world.clone(), node: self.node };
-        let env = SimEnv::of_node(self.world.clone());
-        let mut serving = pin!(serve(&store as &dyn Store, &env as &dyn Environment, request));
+        let mut serving = pin!(serve(&store as &dyn Store, request));
         std::future::poll_fn(|context| {
             let stopped = || node.life.load(Ordering::Relaxed) != life || !node.up.load(Ordering::Relaxed);
             if stopped() {
