@@ -7,7 +7,6 @@ use cyxcloud_core::ErrorKind;
 use cyxcloud_core::data::placement::Domains;
 use cyxcloud_core::id::NodeId;
 use cyxcloud_core::port::{NodeRecord, NodeRequest, Transport};
-use cyxcloud_sdk::environment::TokioEnvironment;
 use cyxcloud_sdk::store::{FilesOptions, FilesStore};
 use cyxcloud_sdk::transport::{LocalNode, LocalTransport};
 
