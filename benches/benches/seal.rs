@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use cyxcloud_benches::cpu_time::{self, CpuTime};
 use cyxcloud_core::data::seal::{Backend, Position, Sealer};
 
 const SIZES: [(&str, usize); 4] = [("4KiB", 4 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20), ("4MiB", 4 << 20)];
 const KEY: [u8; 32] = [7; 32];
 const AT: Position = Position { index: 3, last: false };
 
-fn seal(criterion: &mut Criterion) {
+fn seal(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("seal");
-    group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
     for (size, bytes) in SIZES {
         let mut chunk: Vec<u8> = (0..bytes).map(|i| (i * 31 + i / 251) as u8).collect();
         group.throughput(Throughput::Bytes(bytes as u64));
         for &backend in Backend::available() {
             let sealer = Sealer::with_backend(&KEY, [1; 16], backend);
-            group.bench_function(BenchmarkId::new(format!("ours {backend}"), size), |b| b.iter(|| sealer.seal(AT, black_box(&mut chunk))));
+            group.bench_function(BenchmarkId::new(format!("seal/{backend}"), size), |b| b.iter(|| sealer.seal(AT, black_box(&mut chunk))));
         }
         for &backend in Backend::available() {
             let sealer = Sealer::with_backend(&KEY, [1; 16], backend);
-            group.bench_function(BenchmarkId::new(format!("open ours {backend}"), size), |b| {
+            group.bench_function(BenchmarkId::new(format!("open/{backend}"), size), |b| {
                 let tag = sealer.seal(AT, &mut chunk).expect("within the limit");
                 let sealed = [&chunk[..], &tag].concat();
                 let mut work = sealed.clone();
@@ -42,21 +42,21 @@ fn seal(criterion: &mut Criterion) {
                 });
             });
         }
-        group.bench_function(BenchmarkId::new("raw aws-lc-rs", size), |b| {
+        group.bench_function(BenchmarkId::new("seal/raw aws-lc-rs", size), |b| {
             use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
             let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &KEY).expect("32 bytes"));
             b.iter(|| key.seal_in_place_separate_tag(Nonce::assume_unique_for_key([0; 12]), Aad::empty(), black_box(&mut chunk)));
         });
-        group.bench_function(BenchmarkId::new("raw ring", size), |b| {
+        group.bench_function(BenchmarkId::new("seal/raw ring", size), |b| {
             use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
             let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &KEY).expect("32 bytes"));
             b.iter(|| key.seal_in_place_separate_tag(Nonce::assume_unique_for_key([0; 12]), Aad::empty(), black_box(&mut chunk)));
         });
-        group.bench_function(BenchmarkId::new("raw aes-gcm", size), |b| {
+        group.bench_function(BenchmarkId::new("seal/raw aes-gcm", size), |b| {
             let cipher = aes_gcm::Aes256Gcm::new(&KEY.into());
             b.iter(|| cipher.encrypt_inout_detached(&[0; 12].into(), &[], black_box(&mut chunk[..]).into()));
         });
-        group.bench_function(BenchmarkId::new("memcpy", size), |b| {
+        group.bench_function(BenchmarkId::new("seal/memcpy", size), |b| {
             let mut copy = vec![0; bytes];
             b.iter(|| black_box(&mut copy).copy_from_slice(black_box(&chunk)));
         });
@@ -64,5 +64,5 @@ fn seal(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, seal);
+criterion_group! { name = benches; config = cpu_time::criterion(); targets = seal }
 criterion_main!(benches);

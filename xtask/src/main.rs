@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask --help`.
 
+mod bench_report;
 mod ci;
 mod dev_cluster;
 mod lines;
@@ -59,6 +60,18 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Runs the benches and prints one table of ratios: ours against its peers, in one run.
+    BenchReport {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Fail when a ratio is below its bar.
+        #[arg(long)]
+        check: bool,
+        /// Report what the last run left instead of running again.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
 }
@@ -76,6 +89,7 @@ fn main() -> anyhow::Result<()> {
         Command::SelfHeal => suites::self_heal(),
         Command::Memory => suites::memory(),
         Command::Scale { arguments } => suites::scale(&arguments),
+        Command::BenchReport { json, check, keep } => bench_report::run(keep, json, check),
         Command::PastedLines => suites::pasted_lines(),
     }
 }

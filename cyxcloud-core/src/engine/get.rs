@@ -150,12 +150,13 @@ impl Engine {
         let missing: Vec<usize> = (0..k).filter(|index| shards[*index].is_none()).collect();
         if !missing.is_empty() {
             let coder = self.coder(scheme);
-            shards = self.compute(move || {
-                let made = coder.rebuild(&shards, &missing)?;
-                missing.iter().zip(made).for_each(|(index, shard)| shards[*index] = Some(shard.into()));
-                Ok::<_, Error>(shards)
-            })
-            .await??;
+            shards = self
+                .compute(move || {
+                    let made = coder.rebuild(&shards, &missing)?;
+                    missing.iter().zip(made).for_each(|(index, shard)| shards[*index] = Some(shard.into()));
+                    Ok::<_, Error>(shards)
+                })
+                .await??;
         }
         Ok(shards.into_iter().take(k).flatten().collect())
     }

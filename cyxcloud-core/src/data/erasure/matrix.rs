@@ -21,7 +21,8 @@ pub(super) struct Matrix {
 impl Matrix {
     /// A matrix from its elements, `at(output, input)`.
     pub(super) fn new(outputs: usize, inputs: usize, at: impl Fn(usize, usize) -> u8) -> Self {
-        let elements: Vec<u8> = (0..inputs).flat_map(|input| (0..outputs).map(move |output| (output, input))).map(|(o, i)| at(o, i)).collect();
+        let elements: Vec<u8> =
+            (0..inputs).flat_map(|input| (0..outputs).map(move |output| (output, input))).map(|(o, i)| at(o, i)).collect();
         let affine = elements.iter().map(|a| affine(*a)).collect();
         let nibbles = elements.iter().map(|a| nibbles(*a)).collect();
         Self { inputs, outputs, elements, affine, nibbles }
@@ -46,14 +47,11 @@ impl Matrix {
 pub(super) fn parity_matrix(scheme: Scheme) -> Matrix {
     let k = scheme.data();
     let difference = |a: usize, b: usize| (a ^ b) as u8;
-    let product_without = |point: usize, without: usize| {
-        (0..k).filter(|j| *j != without).fold(1, |product, j| multiply(product, difference(point, j)))
-    };
+    let product_without =
+        |point: usize, without: usize| (0..k).filter(|j| *j != without).fold(1, |product, j| multiply(product, difference(point, j)));
     let denominators: Vec<u8> = (0..k).map(|column| product_without(column, column)).collect();
     let whole: Vec<u8> = (k..scheme.total()).map(|row| product_without(row, k)).collect();
-    Matrix::new(scheme.parity(), k, |row, column| {
-        divide(divide(whole[row], difference(k + row, column)), denominators[column])
-    })
+    Matrix::new(scheme.parity(), k, |row, column| divide(divide(whole[row], difference(k + row, column)), denominators[column]))
 }
 
 /// The inverse of a square matrix (rows of one length), by Gauss and Jordan. None when it has none.

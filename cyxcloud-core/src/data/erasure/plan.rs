@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Scheme;
 use super::field::multiply;
 use super::matrix::{Matrix, inverse};
-use super::Scheme;
 use crate::{Error, Result};
 
 /// Memory the plans of one coder may occupy: all of 10+4 twice over, or some dozen of the widest schemes.

@@ -14,7 +14,7 @@ use crate::data::manifest::{ChunkRecord, Copy};
 use crate::data::shard::Frame;
 use crate::engine::Engine;
 use crate::id::{ChunkId, NodeId, ShardKey};
-use crate::port::{ReplaceCopies};
+use crate::port::ReplaceCopies;
 use crate::{Error, Result};
 
 /// One plan being carried out.

@@ -248,26 +248,10 @@ impl Vector for Affine256 {
 
 impl Vector for Nibbles512 {
     of_width!(512);
-    by_nibbles!(
-        __m512i,
-        _mm512_broadcast_i32x4,
-        _mm512_set1_epi8,
-        _mm512_and_si512,
-        _mm512_srli_epi16,
-        _mm512_shuffle_epi8,
-        xor3_512
-    );
+    by_nibbles!(__m512i, _mm512_broadcast_i32x4, _mm512_set1_epi8, _mm512_and_si512, _mm512_srli_epi16, _mm512_shuffle_epi8, xor3_512);
 }
 
 impl Vector for Nibbles256 {
     of_width!(256);
-    by_nibbles!(
-        __m256i,
-        _mm256_broadcastsi128_si256,
-        _mm256_set1_epi8,
-        _mm256_and_si256,
-        _mm256_srli_epi16,
-        _mm256_shuffle_epi8,
-        xor3_256
-    );
+    by_nibbles!(__m256i, _mm256_broadcastsi128_si256, _mm256_set1_epi8, _mm256_and_si256, _mm256_srli_epi16, _mm256_shuffle_epi8, xor3_256);
 }

@@ -1,4 +1,4 @@
-//! Cost of a repair scan by chunks and nodes: `cargo bench -p cyxcloud-core --bench repair_scan`.
+//! Cost of a repair scan by chunks and nodes: `cargo bench -p cyxcloud-benches --bench repair_scan`.
 //!
 //! `judge` classifies every chunk of a cluster that has just lost 1 % of its nodes; `plan` plans the repair of those that need it.
 //! Memory is the table of copies (14 x 17 bytes a chunk) and a constant for the nodes.

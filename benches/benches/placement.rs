@@ -1,4 +1,4 @@
-//! Time of one placement on clusters from a dozen nodes to ten thousand: `cargo bench -p cyxcloud-core --bench placement`.
+//! Time of one placement on clusters from a dozen nodes to ten thousand: `cargo bench -p cyxcloud-benches --bench placement`.
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
