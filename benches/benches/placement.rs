@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use cyxcloud_benches::cpu_time::{self, CpuTime};
 use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::data::manifest::Copy;
 use cyxcloud_core::data::placement::{ClusterView, Demand, Domains, NodeView, plan};
@@ -47,7 +48,7 @@ fn place(view: &ClusterView, chunk: ChunkId, held: &[Copy], avoid: &BTreeSet<Nod
     plan(view, &demand).expect("every cluster here is large enough")
 }
 
-fn placement(criterion: &mut Criterion) {
+fn placement(criterion: &mut Criterion<CpuTime>) {
     let none = BTreeSet::new();
     for (name, shape) in [("alone", Shape::Alone), ("nested", Shape::Nested), ("lopsided", Shape::Lopsided)] {
         for count in [14, 100, 1_000, 10_000] {
@@ -76,5 +77,5 @@ fn placement(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, placement);
+criterion_group! { name = benches; config = cpu_time::criterion(); targets = placement }
 criterion_main!(benches);

@@ -8,6 +8,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use cyxcloud_benches::cpu_time::{self, CpuTime};
 use cyxcloud_core::Timestamp;
 use cyxcloud_core::control::health::{CopyState, Fleet};
 use cyxcloud_core::control::lifecycle::{NodeState, NodeStatus};
@@ -51,7 +52,7 @@ fn copies(chunk: usize, nodes: usize) -> [Copy; 14] {
     std::array::from_fn(|shard| Copy { shard: shard as u8, node: node_id((chunk * 31 + shard * step) % nodes) })
 }
 
-fn judge(criterion: &mut Criterion) {
+fn judge(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("judge");
     group.sample_size(10);
     for (chunks, nodes) in [(10_000, 1_000), (100_000, 1_000), (1_000_000, 1_000), (1_000_000, 10_000)] {
@@ -65,7 +66,7 @@ fn judge(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn plans(criterion: &mut Criterion) {
+fn plans(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("plan");
     for nodes in [100, 1_000, 10_000] {
         let (view, fleet) = cluster(nodes);
@@ -90,5 +91,5 @@ fn plans(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, judge, plans);
+criterion_group! { name = benches; config = cpu_time::criterion(); targets = judge, plans }
 criterion_main!(benches);

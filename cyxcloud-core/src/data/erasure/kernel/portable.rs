@@ -35,6 +35,13 @@ fn combine(matrix: &Matrix, row: usize, inputs: &[&[u8]], columns: std::ops::Ran
     output.fill(0);
     for (at, input) in inputs.iter().enumerate() {
         let table = products(matrix.at(row, at));
-        output.iter_mut().zip(&input[columns.clone()]).for_each(|(out, byte)| *out ^= table[usize::from(*byte)]);
+        let (sums, last_sums) = output.as_chunks_mut::<8>();
+        let (words, last_words) = input[columns.clone()].as_chunks::<8>();
+        for (sum, word) in sums.iter_mut().zip(words) {
+            // Eight look-ups, then one addition: shorter chains than byte by byte.
+            let products = word.map(|byte| table[usize::from(byte)]);
+            *sum = (u64::from_ne_bytes(*sum) ^ u64::from_ne_bytes(products)).to_ne_bytes();
+        }
+        last_sums.iter_mut().zip(last_words).for_each(|(sum, byte)| *sum ^= table[usize::from(*byte)]);
     }
 }
