@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use super::buffer::{Buffer, Pool};
 use super::erasure::Scheme;
 use crate::id::{ChunkId, ShardRoot};
+use crate::policy::Policy;
+use crate::{Error, Result};
 
 /// Shards are padded with zeros to a multiple of this, so that coding kernels see whole vectors.
 pub const SHARD_ALIGN_BYTES: usize = 64;
@@ -42,24 +44,34 @@ pub fn chunk_id(scheme: Scheme, size_bytes: u32, roots: &[ShardRoot]) -> ChunkId
 #[derive(Clone, Debug)]
 pub struct Chunk {
     padded: Bytes,
-    size_bytes: u32,
+    len: usize,
 }
 
 impl Chunk {
+    /// Whether there is no data in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Bytes of data in it.
-    pub fn size_bytes(&self) -> u32 {
-        self.size_bytes
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// The data, without what was added.
     pub fn into_bytes(mut self) -> Bytes {
-        self.padded.truncate(self.size_bytes as usize);
+        self.padded.truncate(self.len);
         self.padded
     }
 
     /// Cuts it into its `k` data shards of [`shard_len`] bytes each. Only a shard whose padding is not there yet is copied.
-    pub fn split(&self, scheme: Scheme) -> Vec<Bytes> {
-        let (padded, len) = (&self.padded, shard_len(scheme, self.size_bytes));
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] when it is empty or longer than [`Policy::MAX_CHUNK_BYTES`].
+    pub fn split(&self, scheme: Scheme) -> Result<Vec<Bytes>> {
+        let size_bytes = u32::try_from(self.len).ok().filter(|size| (1..=Policy::MAX_CHUNK_BYTES).contains(size));
+        let size_bytes = size_bytes.ok_or_else(|| Error::invalid(format!("a chunk of {} bytes cannot be coded", self.len)))?;
+        let (padded, len) = (&self.padded, shard_len(scheme, size_bytes));
         let cut = |i: usize| {
             let (from, to) = ((i * len).min(padded.len()), ((i + 1) * len).min(padded.len()));
             if to - from == len {
@@ -69,17 +81,14 @@ impl Chunk {
             shard[..to - from].copy_from_slice(&padded[from..to]);
             shard.freeze()
         };
-        (0..scheme.data()).map(cut).collect()
+        Ok((0..scheme.data()).map(cut).collect())
     }
 }
 
 impl<B: Into<Bytes>> From<B> for Chunk {
-    /// Takes bytes as they are. A chunk has at most [`crate::policy::Policy::MAX_CHUNK_BYTES`]; more than 4 GiB are cut off.
     fn from(bytes: B) -> Self {
-        let mut padded = bytes.into();
-        padded.truncate(u32::MAX as usize);
-        let size_bytes = padded.len() as u32;
-        Self { padded, size_bytes }
+        let padded = bytes.into();
+        Self { len: padded.len(), padded }
     }
 }
 
@@ -123,10 +132,9 @@ impl Chunker {
 
     fn take(&mut self) -> Option<Chunk> {
         let (mut buffer, filled) = self.partial.take()?;
-        let size_bytes = filled as u32;
-        buffer.truncate(shard_len(self.scheme, size_bytes) * self.scheme.data());
+        buffer.truncate(shard_len(self.scheme, filled as u32) * self.scheme.data());
         buffer[filled..].fill(0);
-        Some(Chunk { padded: buffer.freeze(), size_bytes })
+        Some(Chunk { padded: buffer.freeze(), len: filled })
     }
 }
 
@@ -151,7 +159,7 @@ mod tests {
         #[test]
         fn split_keeps_every_byte(data in prop::collection::vec(any::<u8>(), 1..5000), k in 1usize..20) {
             let scheme = Scheme::new(k, 2).unwrap();
-            let shards = Chunk::from(data.clone()).split(scheme);
+            let shards = Chunk::from(data.clone()).split(scheme).unwrap();
             prop_assert_eq!(shards.len(), k);
             let len = shard_len(scheme, data.len() as u32);
             prop_assert!(len.is_multiple_of(SHARD_ALIGN_BYTES) && shards.iter().all(|s| s.len() == len));

@@ -7,8 +7,8 @@ use super::chunk::{Chunk, chunk_id};
 use super::erasure::Coder;
 use super::manifest::ChunkRecord;
 use super::shard::{Frame, GROUP_BYTES, GroupHasher, Hashed};
+use crate::Result;
 use crate::id::{ShardKey, ShardRoot};
-use crate::{Error, Result};
 
 /// What [`code`] makes of a chunk.
 #[derive(Clone, Debug)]
@@ -41,11 +41,8 @@ pub struct CodedChunk {
 /// ```
 pub fn code(coder: &Coder, pool: &Arc<Pool>, chunk: Chunk) -> Result<CodedChunk> {
     let scheme = coder.scheme();
-    let size_bytes = chunk.size_bytes();
-    if !(1..=crate::policy::Policy::MAX_CHUNK_BYTES).contains(&size_bytes) {
-        return Err(Error::invalid(format!("a chunk of {size_bytes} bytes cannot be coded")));
-    }
-    let mut payloads = chunk.split(scheme);
+    let mut payloads = chunk.split(scheme)?;
+    let size_bytes = chunk.len() as u32;
     let len = payloads[0].len();
     let mut parity = pool.take(len * scheme.parity());
     let mut hashers: Vec<GroupHasher> = (0..scheme.total()).map(|_| GroupHasher::new(len as u64)).collect();
@@ -82,7 +79,9 @@ mod tests {
     #[test]
     fn what_cannot_be_a_chunk_is_refused() {
         let coder = Coder::new(Scheme::DEFAULT);
-        assert_eq!(code(&coder, &Pool::new(0), Chunk::from(Vec::new())).unwrap_err().kind(), crate::ErrorKind::Invalid);
+        for len in [0, crate::policy::Policy::MAX_CHUNK_BYTES as usize + 1] {
+            assert_eq!(code(&coder, &Pool::new(0), Chunk::from(vec![0; len])).unwrap_err().kind(), crate::ErrorKind::Invalid);
+        }
     }
 
     proptest! {

@@ -179,8 +179,8 @@ impl Engine {
 
     async fn stage_under(&self, epoch: u64, mut source: ChunkSource<'_>, kind: StageKind) -> Result<Staged> {
         let first = source.next().await?;
-        let first_len = first.as_ref().map_or(0, Chunk::size_bytes);
-        if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes && source.ended().await? {
+        let first_len = first.as_ref().map_or(0, Chunk::len);
+        if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes as usize && source.ended().await? {
             return Ok(Staged { epoch, manifest: Manifest::from(first.map_or_else(Bytes::new, Chunk::into_bytes)), chunks: Vec::new() });
         }
         let slow = Mutex::default();
