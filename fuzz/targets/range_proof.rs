@@ -21,7 +21,7 @@ struct Case<'a> {
 }
 
 fuzz_target!(|case: Case<'_>| {
-    let payload: Vec<u8> = (0..case.payload_bytes % 150_000).map(|i| (i * 31 >> 3) as u8).collect();
+    let payload: Vec<u8> = (0..case.payload_bytes % 150_000).map(|i| ((i * 31) >> 3) as u8).collect();
     let len = payload.len() as u64;
     let (a, b) = (case.range.0 % (len + 1), case.range.1 % (len + 1));
     let range = ByteRange { start: a.min(b), end: a.max(b) };

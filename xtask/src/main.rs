@@ -2,7 +2,9 @@
 
 mod ci;
 mod dev_cluster;
+mod fuzz;
 mod lines;
+mod neon;
 mod sh;
 mod suites;
 
@@ -17,7 +19,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Every test: the crates', real S3 clients, kill -9, lost nodes, self-healing, memory. Installs what it needs and says so.
+    /// Every test: the crates', real S3 clients, kill -9, lost nodes, self-healing, memory, fuzzing, 64-bit ARM. Installs what it needs and says so.
     Test,
     /// What the gate runs: format, lints, purity of core, documentation, then every test. Changes no file.
     Ci,
@@ -59,6 +61,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Feeds mutated inputs to the coding kernels and to what parses shards, under AddressSanitizer.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(long, default_value_t = 20)]
+        seconds: u32,
+        /// Only these: erasure, range_proof, shard_header.
+        targets: Vec<String>,
+    },
+    /// The tests of the coding kernels on 64-bit ARM, emulated when this is another machine.
+    Neon,
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
 }
@@ -76,6 +88,8 @@ fn main() -> anyhow::Result<()> {
         Command::SelfHeal => suites::self_heal(),
         Command::Memory => suites::memory(),
         Command::Scale { arguments } => suites::scale(&arguments),
+        Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
+        Command::Neon => neon::run(),
         Command::PastedLines => suites::pasted_lines(),
     }
 }
