@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{sh, suites};
+use crate::{fuzz, neon, sh, suites};
 
 /// Crates that would bring a runtime, sockets or files into core.
 const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "reqwest", "rusqlite", "cyxcloud-sdk"];
@@ -19,6 +19,8 @@ pub fn test() -> Result<()> {
     suites::self_heal()?;
     suites::memory()?;
     suites::kill9(50)?;
+    fuzz::run(&[], 15)?;
+    neon::run()?;
     println!("every test passed");
     Ok(())
 }
@@ -26,6 +28,7 @@ pub fn test() -> Result<()> {
 /// What lands must pass this. It never rewrites a file.
 pub fn gate() -> Result<()> {
     sh::run("cargo", &["fmt", "--all", "--check"])?;
+    sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     core_is_pure()?;
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     sh::check(
@@ -38,6 +41,7 @@ pub fn gate() -> Result<()> {
 /// Mends what machines can mend.
 pub fn fix() -> Result<()> {
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"])?;
+    sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml"])?;
     sh::run("cargo", &["fmt", "--all"])
 }
 

@@ -3,7 +3,9 @@
 mod bench_report;
 mod ci;
 mod dev_cluster;
+mod fuzz;
 mod lines;
+mod neon;
 mod sh;
 mod suites;
 
@@ -18,7 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Every test: the crates', real S3 clients, kill -9, lost nodes, self-healing, memory. Installs what it needs and says so.
+    /// Every test: the crates', real S3 clients, kill -9, lost nodes, self-healing, memory, fuzzing, 64-bit ARM. Installs what it needs and says so.
     Test,
     /// What the gate runs: format, lints, purity of core, documentation, then every test. Changes no file.
     Ci,
@@ -72,6 +74,16 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Feeds mutated inputs to the coding kernels and to what parses shards, under AddressSanitizer.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(long, default_value_t = 20)]
+        seconds: u32,
+        /// Only these: erasure, range_proof, shard_header.
+        targets: Vec<String>,
+    },
+    /// The tests of the coding kernels on 64-bit ARM, emulated when this is another machine.
+    Neon,
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
 }
@@ -90,6 +102,8 @@ fn main() -> anyhow::Result<()> {
         Command::Memory => suites::memory(),
         Command::Scale { arguments } => suites::scale(&arguments),
         Command::BenchReport { json, check, keep } => bench_report::run(keep, json, check),
+        Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
+        Command::Neon => neon::run(),
         Command::PastedLines => suites::pasted_lines(),
     }
 }

@@ -13,6 +13,7 @@ pub(super) struct Matrix {
     /// Plain elements.
     pub(super) elements: Vec<u8>,
     /// [`affine`] of each.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86-64 multiplies by bit matrices"))]
     pub(super) affine: Vec<u64>,
     /// [`nibbles`] of each.
     pub(super) nibbles: Vec<[u8; 32]>,

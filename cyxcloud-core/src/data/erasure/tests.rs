@@ -36,6 +36,12 @@ fn the_best_kernel_is_available_and_the_portable_one_always_is() {
     assert_eq!(names.len(), Kernel::ALL.len());
 }
 
+#[cfg(target_arch = "aarch64")]
+#[test]
+fn neon_is_the_best_kernel_of_arm() {
+    assert_eq!(Kernel::best(), Kernel::Neon);
+}
+
 #[test]
 fn every_four_losses_of_ten_plus_four_are_rebuilt_by_every_kernel() {
     // Odd, and longer than the widest step, so that whole steps, single vectors and the overlapping one all take part.

@@ -122,6 +122,18 @@ mod tests {
         assert_eq!(frame(14, b"this").unwrap_err().kind(), crate::ErrorKind::Invalid);
     }
 
+    #[test]
+    fn empty_and_impossible_ranges_are_no_panic() {
+        let (header, frame) = frame_of(&[7; 40_000]);
+        for at in [0, 1, GROUP_BYTES, 40_000] {
+            let range = ByteRange { start: at, end: at };
+            assert!(verify_range(header.root, 40_000, range, &prove(&header, &frame, range)).unwrap().is_empty());
+        }
+        for (start, end) in [(2, 1), (GROUP_BYTES, 0), (0, 40_001), (u64::MAX, u64::MAX), (0, u64::MAX), (u64::MAX, 0)] {
+            assert_eq!(verify_range(header.root, 40_000, ByteRange { start, end }, &[]).unwrap_err().kind(), crate::ErrorKind::Corrupt);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_range_of_any_payload_verifies(len in 1usize..120_000, a: prop::sample::Index, b: prop::sample::Index) {

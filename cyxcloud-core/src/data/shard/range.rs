@@ -24,7 +24,7 @@ pub struct ByteRange {
 /// `range` widened to whole groups within the payload: what must be read to prove it.
 pub fn group_range(payload_bytes: u64, range: ByteRange) -> ByteRange {
     let start = range.start.min(payload_bytes) / GROUP_BYTES * GROUP_BYTES;
-    ByteRange { start, end: range.end.max(range.start).next_multiple_of(GROUP_BYTES).min(payload_bytes) }
+    ByteRange { start, end: range.end.max(range.start).min(payload_bytes).next_multiple_of(GROUP_BYTES).min(payload_bytes) }
 }
 
 fn group_ranges(range: ByteRange) -> ChunkRanges {
@@ -40,6 +40,9 @@ pub fn encode_range(header: &Header, range: ByteRange, window: &[u8], outboard: 
     let tree = bao(header.payload_bytes);
     if outboard.len() as u64 != tree.outboard_size() || window.len() as u64 != range.end - range.start {
         return Err(Error::corrupt("shard frame: cut short"));
+    }
+    if range.start == range.end {
+        return Ok(Bytes::new());
     }
     let outboard = PreOrderOutboard { root: header.root.0.into(), tree, data: outboard };
     let window = Window { start: range.start, bytes: window };
@@ -74,7 +77,14 @@ pub fn encode_range(header: &Header, range: ByteRange, window: &[u8], outboard: 
 /// # Ok::<(), cyxcloud_core::Error>(())
 /// ```
 pub fn verify_range(expected: ShardRoot, payload_bytes: u64, range: ByteRange, proof: &[u8]) -> Result<Bytes> {
+    if range.start > range.end || range.end > payload_bytes {
+        return Err(Error::corrupt("no shard of this length has the range asked for"));
+    }
     let groups = group_range(payload_bytes, range);
+    if groups.start == groups.end {
+        // Nothing is proved by nothing, and bao-tree takes no empty range.
+        return Ok(Bytes::new());
+    }
     let wanted = group_ranges(groups);
     let mut bytes = BytesMut::with_capacity((groups.end - groups.start) as usize);
     for item in DecodeResponseIter::new(expected.0.into(), bao(payload_bytes), proof, &wanted) {
@@ -85,7 +95,7 @@ pub fn verify_range(expected: ShardRoot, payload_bytes: u64, range: ByteRange, p
         }
     }
     let (from, to) = ((range.start - groups.start) as usize, (range.end - groups.start) as usize);
-    if range.start > range.end || to > bytes.len() {
+    if to > bytes.len() {
         return Err(Error::corrupt("a node returned less than the range asked for"));
     }
     Ok(bytes.freeze().slice(from..to))
