@@ -2,6 +2,7 @@
 //!
 //! What a kernel may only read is mapped read-only while it runs, so that a store into an input is caught as well.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
 #![allow(unsafe_code, reason = "guard pages are made with mmap and mprotect; each block argues what it maps")]
 
 use std::ffi::c_void;

@@ -1,5 +1,6 @@
 //! The loop of all SIMD kernels: a block of columns of up to four outputs is summed in registers over all inputs, then stored once.
 #![allow(unsafe_code, reason = "SIMD kernels work on pointers; every block argues its bounds")]
+#![allow(clippy::needless_range_loop, reason = "several arrays are walked at once; constant bounds unroll into registers")]
 
 use super::super::matrix::Matrix;
 
