@@ -52,6 +52,7 @@ const ROWS: &[Row] = &[
     row("root and tree, 64 KiB shards / bao-tree", "hash/root and tree/ours/65536", &["hash/root and tree/bao-tree/65536"], 0.0),
     row("seal 1 MiB, AWS-LC / ring", "seal/seal/aws-lc/1MiB", &["seal/seal/raw ring/1MiB"], 0.0),
     row("seal 1 MiB, AWS-LC / aes-gcm", "seal/seal/aws-lc/1MiB", &["seal/seal/aes-gcm/1MiB"], 0.0),
+    row("one placement on 10,000 nodes / on 100", "nested/10000/fresh", &["nested/100/fresh"], 0.0),
     row("PUT 8 MiB through the engine in memory / coding alone", "engine/put/8MiB", &["ingest/plain/ours/4MiB"], 0.0),
     row("GET 8 MiB through the engine in memory / 10 blake3::hash alone", "engine/get/8MiB", &["hash/root/blake3/419456"], 0.0),
 ];
