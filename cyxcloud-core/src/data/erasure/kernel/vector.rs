@@ -104,6 +104,7 @@ pub(super) unsafe fn run<V: Vector, const CHECK: bool>(job: &Job<'_>) -> bool {
             // blocks for few rows keep the multipliers busy; four rows of two vectors are what 16 registers hold.
             let right = unsafe {
                 match rows - row {
+                    1 if V::BYTES == 64 => columns::<V, 1, 8, CHECK>(job, row, from, to),
                     1 => columns::<V, 1, 4, CHECK>(job, row, from, to),
                     2 => columns::<V, 2, 4, CHECK>(job, row, from, to),
                     3 => columns::<V, 3, 2, CHECK>(job, row, from, to),
