@@ -1,6 +1,5 @@
 //! Coding 10+4 on one core: our kernels, each forced in turn, and their peers, in one process over the same bytes.
 
-use bytes::Bytes;
 use criterion::measurement::Measurement;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use cyxcloud_benches::cpu_time::{self, CpuTime};
@@ -18,37 +17,40 @@ fn lengths() -> [usize; 3] {
     [4 << 10, 64 << 10, shard_len(Scheme::DEFAULT, 4 << 20)]
 }
 
-/// Ten data shards and their four parity shards, each at the beginning of a cache line as in the data path.
+/// Ten data shards one after another and their four parity shards one after another, as in the data path.
 struct Shards {
-    all: Vec<Buffer>,
+    data: Buffer,
+    parity: Buffer,
+    len: usize,
 }
 
 impl Shards {
     fn new(len: usize) -> Self {
-        let data: Vec<Bytes> = (0..K).map(|i| bodies::object(i as u64, len)).collect();
-        let parity = Coder::new(Scheme::DEFAULT).encode(&data.iter().map(|shard| &shard[..]).collect::<Vec<_>>());
-        let parity = parity.expect("the shards have one length");
-        let aligned = |bytes: &[u8]| {
-            let mut buffer = buffers(1, len).remove(0);
-            buffer.copy_from_slice(bytes);
-            buffer
-        };
-        Self { all: data.iter().map(|shard| &shard[..]).chain(parity.iter().map(Vec::as_slice)).map(aligned).collect() }
+        let (mut data, mut parity) = (buffer(K * len), buffer(M * len));
+        data.copy_from_slice(&bodies::object(1, K * len));
+        let mut rows: Vec<&mut [u8]> = parity.chunks_exact_mut(len).collect();
+        Coder::new(Scheme::DEFAULT)
+            .encode_into(&data.chunks_exact(len).collect::<Vec<_>>(), &mut rows)
+            .expect("the shards have one length");
+        Self { data, parity, len }
     }
 
     fn data(&self) -> Vec<&[u8]> {
-        self.all[..K].iter().map(|shard| &shard[..]).collect()
+        self.data.chunks_exact(self.len).collect()
     }
 
     fn parity(&self) -> Vec<&[u8]> {
-        self.all[K..].iter().map(|shard| &shard[..]).collect()
+        self.parity.chunks_exact(self.len).collect()
+    }
+
+    fn all(&self) -> Vec<&[u8]> {
+        [self.data(), self.parity()].concat()
     }
 }
 
 /// Aligned memory.
-fn buffers(count: usize, len: usize) -> Vec<Buffer> {
-    let pool = Pool::new(0);
-    (0..count).map(|_| pool.take(len)).collect()
+fn buffer(len: usize) -> Buffer {
+    Pool::new(0).take(len)
 }
 
 fn erasure(criterion: &mut Criterion<CpuTime>) {
@@ -67,8 +69,8 @@ fn erasure(criterion: &mut Criterion<CpuTime>) {
 
 fn encode(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards, len: usize) {
     let data = shards.data();
-    let mut parity = buffers(M, len);
-    let mut parity: Vec<&mut [u8]> = parity.iter_mut().map(|shard| &mut shard[..]).collect();
+    let mut parity = buffer(M * len);
+    let mut parity: Vec<&mut [u8]> = parity.chunks_exact_mut(len).collect();
     let oracle = ReedSolomon::new(K, M).expect("10+4 is a scheme");
     group.bench_function(BenchmarkId::new("encode/reed-solomon-erasure", len), |b| {
         b.iter(|| oracle.encode_sep(&data, &mut parity).expect("the shards have one length"));
@@ -79,9 +81,9 @@ fn encode(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards, len
             b.iter(|| coder.encode_into(&data, &mut parity).expect("the shards have one length"));
         });
     }
-    let mut copy = buffers(K, len);
+    let mut copy = buffer(K * len);
     group.bench_function(BenchmarkId::new("encode/memcpy", len), |b| {
-        b.iter(|| copy.iter_mut().zip(&data).for_each(|(to, from)| to.copy_from_slice(from)));
+        b.iter(|| copy.chunks_exact_mut(len).zip(&data).for_each(|(to, from)| to.copy_from_slice(from)));
     });
     let mut other = reed_solomon_simd::ReedSolomonEncoder::new(K, M, len).expect("it codes even lengths");
     group.bench_function(BenchmarkId::new("encode/reed-solomon-simd", len), |b| {
@@ -94,7 +96,7 @@ fn encode(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards, len
 
 fn reconstruct(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards, len: usize, lost: usize) {
     let oracle = ReedSolomon::new(K, M).expect("10+4 is a scheme");
-    let mut present: Vec<(Vec<u8>, bool)> = shards.all.iter().map(|shard| (shard.to_vec(), true)).collect();
+    let mut present: Vec<(Vec<u8>, bool)> = shards.all().iter().map(|shard| (shard.to_vec(), true)).collect();
     group.bench_function(BenchmarkId::new(format!("reconstruct-{lost}/reed-solomon-erasure"), len), |b| {
         b.iter(|| {
             present[..lost].iter_mut().for_each(|(_, present)| *present = false);
@@ -103,9 +105,9 @@ fn reconstruct(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards
     });
     for kernel in Kernel::available() {
         let coder = Coder::with_kernel(Scheme::DEFAULT, kernel);
-        let present: Vec<Option<&[u8]>> = shards.all.iter().enumerate().map(|(i, shard)| (i >= lost).then_some(&shard[..])).collect();
-        let mut made = buffers(lost, len);
-        let mut wanted: Vec<(usize, &mut [u8])> = made.iter_mut().map(|shard| &mut shard[..]).enumerate().collect();
+        let present: Vec<Option<&[u8]>> = shards.all().into_iter().enumerate().map(|(i, shard)| (i >= lost).then_some(shard)).collect();
+        let mut made = buffer(lost * len);
+        let mut wanted: Vec<(usize, &mut [u8])> = made.chunks_exact_mut(len).enumerate().collect();
         group.bench_function(BenchmarkId::new(format!("reconstruct-{lost}/{kernel}"), len), |b| {
             b.iter(|| coder.rebuild_into(&present, &mut wanted).expect("ten shards are there"));
         });
@@ -114,8 +116,9 @@ fn reconstruct(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards
 
 fn verify(group: &mut BenchmarkGroup<'_, impl Measurement>, shards: &Shards, len: usize) {
     let oracle = ReedSolomon::new(K, M).expect("10+4 is a scheme");
+    let all = shards.all();
     group.bench_function(BenchmarkId::new("verify/reed-solomon-erasure", len), |b| {
-        b.iter(|| assert!(oracle.verify(&shards.all).expect("the shards have one length")));
+        b.iter(|| assert!(oracle.verify(&all).expect("the shards have one length")));
     });
     let (data, parity) = (shards.data(), shards.parity());
     for kernel in Kernel::available() {

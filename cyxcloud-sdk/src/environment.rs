@@ -18,7 +18,11 @@ pub struct TokioEnvironment {
 
 impl Default for TokioEnvironment {
     fn default() -> Self {
-        let pool = ThreadPoolBuilder::new().thread_name(|n| format!("cyxcloud-cpu-{n}")).panic_handler(|_| {}).build();
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(std::thread::available_parallelism().map_or(1, usize::from))
+            .thread_name(|n| format!("cyxcloud-cpu-{n}"))
+            .panic_handler(|_| {})
+            .build();
         Self { pool: pool.ok().map(Arc::new) }
     }
 }
@@ -49,6 +53,10 @@ impl Environment for TokioEnvironment {
     async fn offload(&self, work: Box<dyn FnOnce() + Send>) {
         let (give, done) = oneshot::channel::<()>();
         let work = move || {
+            // Clients go away, and nobody should wait behind the coding of what they sent.
+            if give.is_closed() {
+                return;
+            }
             // A panic in `work` shows as its missing result: see `cyxcloud_core::port::compute`.
             work();
             drop(give);

@@ -9,7 +9,6 @@ use bytes::Bytes;
 pub const ALIGN_BYTES: usize = 64;
 
 /// Buffers that nobody uses at the moment, up to a number of bytes.
-#[derive(Debug)]
 pub struct Pool {
     max_idle_bytes: usize,
     idle: Mutex<Vec<Vec<u8>>>,
@@ -35,8 +34,10 @@ impl Pool {
     pub fn take(self: &Arc<Self>, len: usize) -> Buffer {
         let wanted = len + ALIGN_BYTES;
         let mut idle = self.idle();
-        let smallest = idle.iter().enumerate().filter(|(_, memory)| memory.len() >= wanted).min_by_key(|(_, memory)| memory.len());
-        let found = smallest.map(|(at, _)| at).map(|at| idle.swap_remove(at));
+        // Not one that is much too large: then what is in use would not be bounded by what was asked for.
+        let fitting = idle.iter().enumerate().filter(|(_, memory)| (wanted..=2 * wanted).contains(&memory.len()));
+        let smallest = fitting.min_by_key(|(_, memory)| memory.len()).map(|(at, _)| at);
+        let found = smallest.map(|at| idle.remove(at));
         drop(idle);
         let memory = found.unwrap_or_else(|| vec![0; wanted]);
         let start = memory.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
@@ -44,10 +45,14 @@ impl Pool {
     }
 
     fn give(&self, memory: Vec<u8>) {
+        if memory.len() > self.max_idle_bytes {
+            return;
+        }
         let mut idle = self.idle();
-        let kept: usize = idle.iter().map(Vec::len).sum();
-        if kept + memory.len() <= self.max_idle_bytes {
-            idle.push(memory);
+        idle.push(memory);
+        // What was not wanted for longest is of a size that nobody wants any more.
+        while idle.iter().map(Vec::len).sum::<usize>() > self.max_idle_bytes {
+            idle.remove(0);
         }
     }
 
@@ -56,8 +61,14 @@ impl Pool {
     }
 }
 
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let idle = self.idle();
+        write!(f, "{} idle buffers of {} bytes together", idle.len(), idle.iter().map(Vec::len).sum::<usize>())
+    }
+}
+
 /// Memory of a [`Pool`], aligned to [`ALIGN_BYTES`]; it goes back when this, or the last [`Bytes`] made of it, is dropped.
-#[derive(Debug)]
 pub struct Buffer {
     memory: Vec<u8>,
     start: usize,
@@ -74,6 +85,12 @@ impl Buffer {
     /// Forgets what lies behind the first `len` bytes.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a buffer of {} bytes", self.len)
     }
 }
 
@@ -128,6 +145,7 @@ mod tests {
         let pool = Pool::new(1 << 20);
         drop((pool.take(5000), pool.take(500), pool.take(50_000)));
         assert_eq!(pool.take(400).memory.len(), 500 + ALIGN_BYTES);
-        assert_eq!(pool.take(501).memory.len(), 5000 + ALIGN_BYTES);
+        assert_eq!(pool.take(4000).memory.len(), 5000 + ALIGN_BYTES);
+        assert_eq!(pool.take(1000).memory.len(), 1000 + ALIGN_BYTES, "50,000 are too many for it");
     }
 }

@@ -7,7 +7,8 @@
 //! nonce                                     (all numbers little-endian)
 //! offset  bytes
 //!      0      4  chunk index
-//!      4      8  zero
+//!      4      1  1 for the last chunk, 0 for the others
+//!      5      7  zero
 //!
 //! associated data
 //! offset  bytes
@@ -20,8 +21,8 @@
 //! The index refuses chunks in another order, the flag an object cut at a chunk's end, the id chunks of another object sealed under
 //! the same key. An empty object is one empty last chunk, so that even cutting everything off is noticed.
 //!
-//! The nonce is a counter, so a data key belongs to one version: **two different chunks sealed at one index under one key give both
-//! away**. Sealing the same bytes there again, for a retry, gives the same sealed chunk and is harmless.
+//! The nonce is the position, so a data key belongs to one version: **two different chunks sealed at one position under one key give both
+//! away**. Sealing the same bytes there again under the same id, for a retry, gives the same sealed chunk and is harmless.
 
 use std::fmt;
 
@@ -183,6 +184,8 @@ impl fmt::Debug for Sealer {
 fn nonce(position: Position) -> [u8; NONCE_BYTES] {
     let mut nonce = [0; NONCE_BYTES];
     nonce[..4].copy_from_slice(&position.index.to_le_bytes());
+    // So that a chunk sealed first as one of many and then as the last does not use a nonce twice.
+    nonce[4] = position.last.into();
     nonce
 }
 
@@ -298,8 +301,8 @@ mod tests {
     fn the_sealed_form_is_the_documented_one() {
         let (key, id) = (std::array::from_fn(|i| i as u8), std::array::from_fn(|i| 0xa0 + i as u8));
         let position = Position { index: 0x0102_0304, last: true };
-        assert_eq!(nonce(position), [4, 3, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let golden = hex("6e7b06028e1860971c78cbf71a925922cf702d6cbe67730cccd2cdac1a99b50a491f6722");
+        assert_eq!(nonce(position), [4, 3, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0]);
+        let golden = hex("9b389c31ca84ae60a0c922fd1c6e34c50b18adcbe50c064ff9b6da51ac96a1a721052cca");
         for &backend in Backend::available() {
             let sealer = Sealer::with_backend(&key, id, backend);
             assert_eq!(sealer.aad(position).to_vec(), [&b"cyxcloud seal v1"[..], &id, &[4, 3, 2, 1, 1]].concat());

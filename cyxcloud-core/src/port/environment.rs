@@ -23,7 +23,7 @@ pub trait Environment: Send + Sync + 'static {
     /// Returns after `ms` milliseconds.
     async fn sleep(&self, ms: u64);
 
-    /// Runs CPU-bound `work` where it stalls nobody. It runs to its end even when the future is dropped.
+    /// Runs CPU-bound `work` where it stalls nobody. Work whose future was dropped before it began may be left undone.
     async fn offload(&self, work: Box<dyn FnOnce() + Send>);
 }
 

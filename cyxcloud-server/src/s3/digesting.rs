@@ -15,6 +15,8 @@ use super::hashing::Expected;
 
 /// As much is collected before it is handed over, so that handing over costs little beside it.
 const BATCH_BYTES: usize = 256 << 10;
+/// Or as many pieces: bodies in chunks of a byte come in pieces of a byte.
+const BATCH_PIECES: usize = 1024;
 /// More than this does not wait for its turn: the stream is held up instead.
 const MAX_WAITING_BYTES: usize = 1 << 20;
 
@@ -79,19 +81,19 @@ impl Digesting {
     /// Ready when there is room for another piece.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.poll_here(cx) {
-            Poll::Pending if self.waiting_bytes < MAX_WAITING_BYTES => Poll::Ready(Ok(())),
+            Poll::Pending if self.waiting_bytes < MAX_WAITING_BYTES && self.waiting.len() < 4 * BATCH_PIECES => Poll::Ready(Ok(())),
             other => other,
         }
     }
 
     /// Takes the next piece of the body; [`Digesting::poll_ready`] must have been ready.
     pub(super) fn push(&mut self, piece: &Bytes) {
-        if matches!(&self.state, State::Here(hashers) if hashers.idle()) {
+        if piece.is_empty() || matches!(&self.state, State::Here(hashers) if hashers.idle()) {
             return;
         }
         self.waiting_bytes += piece.len();
         self.waiting.push(piece.clone());
-        if self.waiting_bytes >= BATCH_BYTES {
+        if self.batch_is_full() {
             self.hand_over();
         }
     }
@@ -100,7 +102,7 @@ impl Digesting {
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<Hashers>> {
         loop {
             ready!(self.poll_here(cx))?;
-            if self.waiting_bytes >= BATCH_BYTES {
+            if self.batch_is_full() {
                 self.hand_over();
                 continue;
             }
@@ -121,6 +123,10 @@ impl Digesting {
             }
             State::Gone => Poll::Ready(Err(Error::internal("the digests of this body were taken, or lost"))),
         }
+    }
+
+    fn batch_is_full(&self) -> bool {
+        self.waiting_bytes >= BATCH_BYTES || self.waiting.len() >= BATCH_PIECES
     }
 
     fn hand_over(&mut self) {

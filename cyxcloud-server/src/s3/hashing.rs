@@ -139,6 +139,8 @@ pub(super) struct Hashing<S> {
     digesting: Digesting,
     /// Whether `inner` has ended.
     ended: bool,
+    /// Whether it has failed: then nothing is said of it any more.
+    failed: bool,
     digests: Option<Digests>,
 }
 
@@ -146,7 +148,7 @@ impl<S> Hashing<S> {
     /// Wraps `inner`.
     pub(super) fn new(inner: S, expected: Expected, trailers: Trailers, offload: Offload) -> Self {
         let digesting = Digesting::new(Hashers::new(&expected), offload);
-        Self { inner, expected, trailers, digesting, ended: false, digests: None }
+        Self { inner, expected, trailers, digesting, ended: false, failed: false, digests: None }
     }
 
     /// The digests, once the stream has ended well.
@@ -164,7 +166,7 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if this.digests.is_some() {
+        if this.digests.is_some() || this.failed {
             return Poll::Ready(None);
         }
         if !this.ended {
@@ -172,9 +174,16 @@ where
             match ready!(this.inner.poll_next_unpin(cx)) {
                 Some(Ok(bytes)) => {
                     this.digesting.push(&bytes);
+                    // Work that was handed over begins when it is polled, and nobody may poll again for a while.
+                    if let Poll::Ready(Err(error)) = this.digesting.poll_ready(cx) {
+                        return Poll::Ready(Some(Err(error.into())));
+                    }
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Err(error)) => {
+                    this.failed = true;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
                 None => this.ended = true,
             }
         }

@@ -90,10 +90,11 @@ impl Coder {
         Ok(self.kernel.matches(&self.parity, data, parity))
     }
 
-    /// The shards `wanted`, in that order, from any `k` of `shards` (all `k + m` of them in order, None where one is missing).
+    /// The shards `wanted`, in that order, from the first `k` of `shards` that are there (`k + m` in order, None where one is missing).
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when fewer than `k` shards are present, the lengths differ, or a wanted index is none of the scheme.
+    /// [`crate::ErrorKind::Invalid`] when fewer than `k` are there, the lengths of those differ, or a wanted index is none of the scheme or wanted twice.
+    /// Wanting nothing is no error.
     pub fn rebuild<S: AsRef<[u8]>>(&self, shards: &[Option<S>], wanted: &[usize]) -> Result<Vec<Vec<u8>>> {
         let shards: Vec<Option<&[u8]>> = shards.iter().map(|shard| shard.as_ref().map(AsRef::as_ref)).collect();
         let len = shards.iter().flatten().next().map_or(0, |shard| shard.len());
@@ -102,7 +103,7 @@ impl Coder {
         Ok(made)
     }
 
-    /// [`Coder::rebuild`] into slices that are there already, each with the index of the shard it shall become.
+    /// [`Coder::rebuild`] into slices that are there already, each with the index of the shard it shall become. `wanted` is left sorted by index.
     ///
     /// # Errors
     /// Those of [`Coder::rebuild`].
@@ -114,6 +115,9 @@ impl Coder {
         }
         if wanted.is_empty() {
             return Ok(());
+        }
+        if wanted.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(Error::invalid("one shard was asked for twice"));
         }
         let present: Vec<usize> = (0..total).filter(|index| shards[*index].is_some()).collect();
         let indexes: Vec<usize> = wanted.iter().map(|(index, _)| *index).collect();

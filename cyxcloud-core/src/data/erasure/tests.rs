@@ -83,9 +83,12 @@ fn nothing_wanted_and_empty_shards_are_no_error() {
     let coder = Coder::new(Scheme::new(2, 1).unwrap());
     assert!(coder.rebuild::<Vec<u8>>(&[None, None, None], &[]).unwrap().is_empty());
     assert_eq!(coder.encode(&[&[], &[]]).unwrap(), [[0u8; 0]]);
-    // A shard that is there may be wanted all the same, and more than one may be wanted twice over.
+    // A shard that is there may be wanted all the same; none may be wanted twice, and asking so spoils nothing for others.
     let shards = [Some(vec![7u8; 3]), Some(vec![9; 3]), None];
     assert_eq!(coder.rebuild(&shards, &[0, 1]).unwrap(), [[7; 3], [9; 3]]);
+    assert_eq!(coder.rebuild(&shards, &[0, 0]).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(coder.rebuild(&shards, &[0]).unwrap(), [[7; 3]]);
+    assert_eq!(coder.rebuild(&shards, &[1, 0, 1]).unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Hashed {
 ///
 /// Each group is a subtree of BLAKE3 (section 2.4 of its paper: 16 chunks of 1 KiB), so its chaining value is the same here as inside `blake3::hash`.
 #[derive(Debug)]
-pub struct GroupHasher {
+pub(in crate::data) struct GroupHasher {
     payload_bytes: u64,
     at: u64,
     groups: Vec<[u8; 32]>,
@@ -38,13 +38,13 @@ pub struct GroupHasher {
 
 impl GroupHasher {
     /// For a payload of `payload_bytes`.
-    pub fn new(payload_bytes: u64) -> Self {
+    pub(in crate::data) fn new(payload_bytes: u64) -> Self {
         let groups = Vec::with_capacity(payload_bytes.div_ceil(GROUP_BYTES) as usize);
         Self { payload_bytes, at: 0, groups, whole: None }
     }
 
     /// The next group: [`GROUP_BYTES`] bytes, fewer only at the end of the payload.
-    pub fn push(&mut self, group: &[u8]) {
+    pub(in crate::data) fn push(&mut self, group: &[u8]) {
         let due = GROUP_BYTES.min(self.payload_bytes - self.at);
         assert!(group.len() as u64 == due, "a group of {} bytes came where {due} are due", group.len());
         if self.payload_bytes <= GROUP_BYTES {
@@ -58,7 +58,7 @@ impl GroupHasher {
     }
 
     /// Root and tree, once every group was pushed.
-    pub fn finish(self) -> Hashed {
+    pub(in crate::data) fn finish(self) -> Hashed {
         assert!(self.at == self.payload_bytes, "{} of {} bytes were hashed", self.at, self.payload_bytes);
         let mut tree = Vec::with_capacity(self.groups.len().saturating_sub(1) * 64);
         let root = match self.whole {

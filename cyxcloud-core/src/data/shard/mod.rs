@@ -27,7 +27,8 @@ mod range;
 use bao_tree::{BaoTree, BlockSize};
 
 pub use frame::Frame;
-pub use hashed::{GroupHasher, Hashed};
+pub(in crate::data) use hashed::GroupHasher;
+pub use hashed::Hashed;
 pub use header::Header;
 pub use range::{ByteRange, encode_range, group_range, verify_range};
 

@@ -8,7 +8,7 @@ use bao_tree::io::{BaoContentItem, round_up_to_chunks, round_up_to_chunks_groups
 use bao_tree::{ByteRanges, ChunkRanges};
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{GROUP, GROUP_BYTES, Header, bao};
+use super::{GROUP, GROUP_BYTES, Header, MAX_PAYLOAD_BYTES, bao};
 use crate::id::ShardRoot;
 use crate::{Error, Result};
 
@@ -77,7 +77,7 @@ pub fn encode_range(header: &Header, range: ByteRange, window: &[u8], outboard: 
 /// # Ok::<(), cyxcloud_core::Error>(())
 /// ```
 pub fn verify_range(expected: ShardRoot, payload_bytes: u64, range: ByteRange, proof: &[u8]) -> Result<Bytes> {
-    if range.start > range.end || range.end > payload_bytes {
+    if range.start > range.end || range.end > payload_bytes || payload_bytes > MAX_PAYLOAD_BYTES {
         return Err(Error::corrupt("no shard of this length has the range asked for"));
     }
     let groups = group_range(payload_bytes, range);

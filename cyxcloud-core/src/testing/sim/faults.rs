@@ -219,7 +219,7 @@ fn policy(dice: &mut SplitMix64, scheme: Scheme) -> Policy {
         inline_max_bytes: 64,
         node_tolerance: 1,
         put_window_chunks: 1 + dice.below(3),
-        // Some clusters use every buffer once, others again and again.
+        // Room for some buffers and not for all, so that both ways are taken.
         idle_buffer_bytes: 64 << 10,
         get_window_chunks: 1 + dice.below(3),
         hedge_after_ms: dice.within(20..=500),
