@@ -10,6 +10,8 @@ const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "r
 /// Every test there is.
 pub fn test() -> Result<()> {
     sh::run("cargo", &["test", "--workspace", "--quiet"])?;
+    // The whole workspace has AWS-LC, through the benches; sealing without it is tested by itself.
+    sh::run("cargo", &["test", "-p", "cyxcloud-core", "--lib", "--quiet", "data::seal"])?;
     // What needs root, and so is not part of a plain `cargo test`.
     sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", "store_files", "--quiet", "--", "--ignored"])?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
