@@ -1,7 +1,7 @@
 //! The loops that multiply shards by a matrix over GF(2^8), one for each kind of processor, chosen at run time.
 //!
-//! All of them compute every output in one pass over the inputs, for any length and alignment. [`portable`] is plain Rust and the specification;
-//! the others are [`vector`] with the vectors of `x86` or `neon`, and the tests hold each to `reed-solomon-erasure`.
+//! All of them compute every output in one pass over the inputs, for any length and alignment. `portable` is plain Rust and the specification;
+//! the others are `vector` with the vectors of `x86` or `neon`, and the tests hold each to `reed-solomon-erasure`.
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -99,7 +99,7 @@ impl Kernel {
         }
     }
 
-    /// Shorter slices are left to [`portable`].
+    /// Shorter slices are left to `portable`.
     fn vector_bytes(self) -> usize {
         match self {
             Self::GfniAvx512 | Self::Avx512 => 64,
