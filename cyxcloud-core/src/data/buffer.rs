@@ -1,4 +1,4 @@
-//! Memory for chunks, used again and again: fresh pages cost more than coding what is in them.
+//! Memory for chunks, used again and again, so that no upload waits for fresh pages or for clearing them.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};

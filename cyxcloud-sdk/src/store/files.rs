@@ -322,7 +322,7 @@ impl Inner {
 fn read_range(file: &File, size: u64, offset: u64, len: u64) -> io::Result<Bytes> {
     let len = len.min(size.saturating_sub(offset));
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    // Read into memory that nobody has cleared first: clearing cost more than the rest of a read.
+    // Read into memory that nobody has cleared first: clearing cost as much as reading.
     let mut buffer = Vec::with_capacity(len);
     while buffer.len() < len {
         let at = offset + buffer.len() as u64;

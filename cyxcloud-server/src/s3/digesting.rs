@@ -1,4 +1,4 @@
-//! Digests of a body, computed beside the stream: MD5 takes longer than all else that is done with the bytes, and nobody should wait for it twice.
+//! Digests of a body, computed beside the stream: MD5 is the largest part of an upload's CPU time that is ours, and the threads that serve sockets should not stand still for it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
