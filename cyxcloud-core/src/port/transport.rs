@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::store::{Deleted, ShardInfo, Space};
 use crate::Result;
 use crate::data::shard::{ByteRange, Frame};
-use crate::id::{NodeId, ShardKey};
+use crate::id::{NodeId, ShardKey, ShardRoot};
 
 /// What a node is asked. Every request may arrive twice or late: all are idempotent, deletes are fenced.
 #[derive(Clone, Debug)]
@@ -44,6 +44,11 @@ pub enum NodeRequest {
         /// At most this many.
         limit: usize,
     },
+    /// What the headers of these shards say.
+    Stat {
+        /// Which, at most [`crate::engine::serve::MAX_STAT`].
+        keys: Vec<ShardKey>,
+    },
     /// Capacity and use.
     Space,
 }
@@ -61,8 +66,21 @@ pub enum NodeResponse {
     Deleted(Deleted),
     /// A page of shards.
     Shards(Vec<ShardInfo>),
+    /// What was asked by [`NodeRequest::Stat`], in the same order; None for shards that are not there or whose header is damaged.
+    Stats(Vec<Option<ShardStat>>),
     /// Capacity and use.
     Space(Space),
+}
+
+/// What a node knows of a shard without reading its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardStat {
+    /// BLAKE3 root that the payload had when it was stored.
+    pub root: ShardRoot,
+    /// Length of the payload.
+    pub payload_bytes: u64,
+    /// Highest epoch it was put with.
+    pub epoch: u64,
 }
 
 /// A way to reach nodes.
