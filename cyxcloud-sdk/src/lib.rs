@@ -20,6 +20,7 @@
 
 mod bucket;
 mod cluster;
+pub mod credential;
 pub mod environment;
 pub mod meta;
 pub mod store;
