@@ -26,6 +26,7 @@ pub mod meta;
 pub mod store;
 pub mod transport;
 mod upkeep;
+pub mod wire;
 
 pub use bucket::{Bucket, PutOptions};
 pub use cluster::{Cluster, ClusterBuilder};

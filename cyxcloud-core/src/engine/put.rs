@@ -214,6 +214,7 @@ impl Engine {
             if wanted.is_empty() {
                 return Ok(ChunkRecord { copies: held, ..coded.record });
             }
+            self.ports.transport.announce(epoch, &coded.record, &wanted).await?;
             let asked = self.now();
             let mut stores: FuturesUnordered<_> = wanted.iter().map(|copy| self.store_coded(epoch, &coded, *copy)).collect();
             while let Some((copy, outcome)) = stores.next().await {

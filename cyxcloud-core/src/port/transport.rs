@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::store::{Deleted, ShardInfo, Space};
 use crate::Result;
+use crate::data::manifest::{ChunkRecord, Copy};
 use crate::data::shard::{ByteRange, Frame};
 use crate::id::{NodeId, ShardKey, ShardRoot};
 
@@ -86,6 +87,15 @@ pub struct ShardStat {
 /// A way to reach nodes.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
+    /// Hears that these copies of `chunk` are about to be stored under the lease of `epoch`; its own copies mean nothing yet. A transport that needs the right to store
+    /// each of them gets it here at once.
+    ///
+    /// # Errors
+    /// When that right cannot be had; nothing was stored.
+    async fn announce(&self, _epoch: u64, _chunk: &ChunkRecord, _copies: &[Copy]) -> Result<()> {
+        Ok(())
+    }
+
     /// Sends `request` to `node` and returns its answer.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What lets somebody ask something of a node: short-lived, signed with the cluster key.
 
 use bytes::Bytes;
-use cyxcloud_core::data::manifest::{decode, encode};
+use cyxcloud_core::data::manifest::{ChunkRecord, Copy, decode, encode};
 use cyxcloud_core::id::{ChunkId, NodeId, ShardKey, ShardRoot};
 use cyxcloud_core::port::NodeRequest;
 use cyxcloud_core::{Error, Result, Timestamp};
@@ -162,6 +162,14 @@ pub trait Authority: Send + Sync + 'static {
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Unavailable`] when it cannot be had now, [`cyxcloud_core::ErrorKind::Invalid`] when the caller has no right to it.
     async fn capability(&self, node: NodeId, request: &NodeRequest, now: Timestamp) -> Result<Bytes>;
+
+    /// See [`cyxcloud_core::port::Transport::announce`].
+    ///
+    /// # Errors
+    /// Those of [`Authority::capability`].
+    async fn announce(&self, _epoch: u64, _chunk: &ChunkRecord, _copies: &[Copy]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Whoever has the cluster key signs for himself.
