@@ -17,6 +17,7 @@ use cyxcloud_core::policy::Policy;
 use cyxcloud_core::port::{self, Environment, Meta, NodeRecord};
 use cyxcloud_core::{Error, ErrorKind, Result};
 
+use crate::ConnectOptions;
 use crate::bucket::Bucket;
 use crate::environment::TokioEnvironment;
 use crate::meta::SqliteMeta;
@@ -86,7 +87,8 @@ impl ClusterBuilder {
         let ports = Ports { meta, transport: transport.clone(), members: transport.clone(), env };
         let engine = Engine::new(ports, self.policy)?;
         engine.refresh_nodes().await?;
-        Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory, _lock: lock }) })
+        let directory = Some((directory, lock));
+        Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory }) })
     }
 
     async fn open_nodes(&self, directory: &Path, meta: &dyn Meta, env: &dyn Environment) -> Result<Vec<LocalNode>> {
@@ -110,7 +112,7 @@ impl ClusterBuilder {
     }
 }
 
-/// An open cluster. Clones share it; the directory is released when the last one is dropped.
+/// An open cluster. Clones share it; the directory of a local one is released when the last of them is dropped.
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
@@ -120,8 +122,8 @@ struct Inner {
     engine: Arc<Engine>,
     transport: Arc<LocalTransport>,
     account: AccountId,
-    directory: PathBuf,
-    _lock: File,
+    /// For a local one, where it is and what holds it for this process.
+    directory: Option<(PathBuf, File)>,
 }
 
 impl Cluster {
@@ -131,6 +133,29 @@ impl Cluster {
     /// See [`ClusterBuilder::open`].
     pub async fn open(directory: impl AsRef<Path>) -> Result<Self> {
         Self::builder().open(directory).await
+    }
+
+    /// Connects to a cluster on other machines: objects are coded here, and shards go straight between this process and the nodes. Must be called on
+    /// a tokio runtime.
+    ///
+    /// ```no_run
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::{Cluster, ConnectOptions};
+    ///
+    /// let cluster = Cluster::connect(ConnectOptions::new("gateway:50052", "CYXKEY", "SECRET")).await?;
+    /// cluster.ensure_bucket("photos").await?.put("2026/cat.jpg", "meow").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Unavailable`] when the gateway cannot be reached, [`cyxcloud_core::ErrorKind::Invalid`] when it does not know the
+    /// access key.
+    pub async fn connect(options: ConnectOptions) -> Result<Self> {
+        let (engine, account) = crate::remote::connect(options).await?;
+        let transport = Arc::new(LocalTransport::new(Vec::new()));
+        Ok(Self { inner: Arc::new(Inner { engine, transport, account, directory: None }) })
     }
 
     /// Opens a cluster with other nodes or another policy.
@@ -211,20 +236,20 @@ impl Cluster {
         &self.inner.engine
     }
 
-    /// The nodes of this process.
+    /// The nodes of this process; none of a cluster on other machines.
     pub fn local_nodes(&self) -> &LocalTransport {
         &self.inner.transport
     }
 
-    /// Where it is.
-    pub fn directory(&self) -> &Path {
-        &self.inner.directory
+    /// Where it is; None for a cluster on other machines.
+    pub fn directory(&self) -> Option<&Path> {
+        self.inner.directory.as_ref().map(|(path, _)| path.as_path())
     }
 }
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("directory", &self.inner.directory).finish_non_exhaustive()
+        f.debug_struct("Cluster").field("directory", &self.directory()).finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@
 mod capability;
 mod identity;
 mod request;
+mod sealed;
 
 pub use capability::{Authority, CAPABILITY_METADATA, Capability, CapabilityVerifier, Operation};
 pub use identity::{Identity, PublicKey, SIGNATURE_BYTES, write_secret};

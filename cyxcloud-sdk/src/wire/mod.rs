@@ -1,5 +1,7 @@
 //! Between the messages of [`cyxcloud_proto`] and the types of core. Whatever comes in is checked here.
 
+pub mod object;
+
 use bytes::Bytes;
 use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::data::shard::{ByteRange, Frame};
