@@ -87,8 +87,7 @@ impl ClusterBuilder {
         let ports = Ports { meta, transport: transport.clone(), members: transport.clone(), env };
         let engine = Engine::new(ports, self.policy)?;
         engine.refresh_nodes().await?;
-        let directory = Some((directory, lock));
-        Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory }) })
+        Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory, _lock: Some(lock) }) })
     }
 
     async fn open_nodes(&self, directory: &Path, meta: &dyn Meta, env: &dyn Environment) -> Result<Vec<LocalNode>> {
@@ -122,8 +121,9 @@ struct Inner {
     engine: Arc<Engine>,
     transport: Arc<LocalTransport>,
     account: AccountId,
-    /// For a local one, where it is and what holds it for this process.
-    directory: Option<(PathBuf, File)>,
+    directory: PathBuf,
+    /// Holds the directory for this process.
+    _lock: Option<File>,
 }
 
 impl Cluster {
@@ -155,7 +155,7 @@ impl Cluster {
     pub async fn connect(options: ConnectOptions) -> Result<Self> {
         let (engine, account) = crate::remote::connect(options).await?;
         let transport = Arc::new(LocalTransport::new(Vec::new()));
-        Ok(Self { inner: Arc::new(Inner { engine, transport, account, directory: None }) })
+        Ok(Self { inner: Arc::new(Inner { engine, transport, account, directory: PathBuf::new(), _lock: None }) })
     }
 
     /// Opens a cluster with other nodes or another policy.
@@ -241,15 +241,15 @@ impl Cluster {
         &self.inner.transport
     }
 
-    /// Where it is; None for a cluster on other machines.
-    pub fn directory(&self) -> Option<&Path> {
-        self.inner.directory.as_ref().map(|(path, _)| path.as_path())
+    /// Where it is; empty for a cluster on other machines.
+    pub fn directory(&self) -> &Path {
+        &self.inner.directory
     }
 }
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("directory", &self.directory()).finish_non_exhaustive()
+        f.debug_struct("Cluster").field("directory", &self.inner.directory).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,3 @@
+//! `cyxcloud-gateway`.
+
+pub mod objects;
