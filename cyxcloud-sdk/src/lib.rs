@@ -22,6 +22,7 @@ mod bucket;
 mod cluster;
 pub mod credential;
 pub mod environment;
+pub mod members;
 pub mod meta;
 mod remote;
 pub mod store;
