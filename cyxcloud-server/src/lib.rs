@@ -8,4 +8,5 @@ pub mod gateway;
 pub mod grpc;
 pub mod http;
 pub mod s3;
+pub mod transfer;
 mod unread_body;
