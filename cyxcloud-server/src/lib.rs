@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod http;
 pub mod operate;
 pub mod process;
+pub mod rebalancer;
 pub mod s3;
 pub mod telemetry;
 mod unread_body;

@@ -36,7 +36,6 @@ use crate::grpc::AuthenticateLayer;
 use crate::process::{DRAIN, interrupted, log_to_stderr, wait};
 use crate::{http, s3, telemetry, unread_body, upkeep};
 pub use args::{GatewayArgs, NodesArgs, PolicyArgs};
-use database::Database;
 use nodes::Nodes;
 use secrets::JoinToken;
 pub use ways::Ways;
@@ -79,7 +78,6 @@ pub struct Gateway {
     upkeep: Upkeep,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
-    _database: Database,
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -102,7 +100,7 @@ impl Gateway {
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let policy = args.upkeep.apply(args.policy.policy()?);
         let key_path = args.nodes.cluster_key.clone().unwrap_or_else(|| directory.join("cluster.key"));
-        let ways = Ways::open(&args.nodes, &key_path, database.meta.clone(), env.clone(), policy, true).await?;
+        let ways = Ways::open(&args.nodes, &key_path, database, env.clone(), policy, true).await?;
         let keys = Arc::new(AccessKeys::open(ways.engine.clone(), &directory).await?);
         telemetry::start();
 
@@ -119,8 +117,7 @@ impl Gateway {
         let upkeep = Upkeep::spawn(ways.engine.clone(), schedule(&args), report);
         let engine = ways.engine.clone();
         let servers = vec![http, grpc];
-        let (_database, _temporary) = (database, temporary);
-        Ok(Self { http_addr, grpc_addr, engine, keys, directory, ways, upkeep, stop, servers, _database, _temporary })
+        Ok(Self { http_addr, grpc_addr, engine, keys, directory, ways, upkeep, stop, servers, _temporary: temporary })
     }
 
     /// Says where everything is: one line of JSON, or a few for people.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use cyxcloud_sdk::Policy;
 use cyxcloud_sdk::core::engine::{Engine, Ports};
-use cyxcloud_sdk::core::port::{Environment, Meta};
+use cyxcloud_sdk::core::port::Environment;
 use cyxcloud_sdk::credential::Identity;
 use cyxcloud_sdk::members::{Registry, RegistryOptions, Watched};
 use cyxcloud_sdk::transport::GrpcTransport;
@@ -14,6 +14,7 @@ use cyxcloud_sdk::transport::grpc::Channels;
 use tokio::task::JoinHandle;
 
 use super::args::NodesArgs;
+use super::database::Database;
 
 /// An engine over gRPC and what belongs to it.
 pub struct Ways {
@@ -24,6 +25,7 @@ pub struct Ways {
     /// The cluster's key.
     pub cluster: Arc<Identity>,
     keeper: JoinHandle<()>,
+    _database: Database,
 }
 
 impl Ways {
@@ -34,7 +36,7 @@ impl Ways {
     pub async fn open(
         args: &NodesArgs,
         key_path: &Path,
-        meta: Arc<dyn Meta>,
+        database: Database,
         env: Arc<dyn Environment>,
         policy: Policy,
         hears: bool,
@@ -42,6 +44,7 @@ impl Ways {
         let cluster = Arc::new(Identity::open(key_path)?);
         let options = RegistryOptions { hears, timers: policy.timers, stall_after_ms: args.node_stall_ms };
         let registry = Registry::new(env.clone(), options);
+        let meta = database.meta.clone();
         registry.refresh(&*meta).await?;
         let channels = Channels::new(args.channels());
         let plain = Arc::new(GrpcTransport::new(registry.clone(), cluster.clone(), channels.clone(), env.clone()));
@@ -56,7 +59,7 @@ impl Ways {
                 registry.keep(&*meta, &*plain, &channels, failed).await;
             }
         });
-        Ok(Self { engine, registry, cluster, keeper })
+        Ok(Self { engine, registry, cluster, keeper, _database: database })
     }
 }
 
