@@ -3,8 +3,13 @@
 //! [`s3`] speaks S3 over the engine, [`http`] puts it on one listener with our own routes, and [`dev`] is `cyxcloud dev`: a
 //! whole cluster in one process.
 
+pub mod config;
 pub mod dev;
 pub mod grpc;
 pub mod http;
+pub mod metrics;
+pub mod node;
+pub mod process;
 pub mod s3;
+pub mod tls;
 mod unread_body;
