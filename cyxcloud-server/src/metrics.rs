@@ -38,18 +38,23 @@ pub fn recorder() -> &'static PrometheusHandle {
     })
 }
 
+/// All that was measured, as Prometheus reads it.
+pub fn render() -> String {
+    let recorder = recorder();
+    recorder.run_upkeep();
+    recorder.render()
+}
+
 /// `/metrics`. `refresh` sets the gauges that are looked up rather than counted.
 pub fn routes(refresh: impl Fn() + Clone + Send + Sync + 'static) -> Router {
-    let render = move || {
+    let answer = move || {
         let refresh = refresh.clone();
         async move {
             refresh();
-            let recorder = recorder();
-            recorder.run_upkeep();
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], recorder.render())
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render())
         }
     };
-    Router::new().route("/metrics", get(render))
+    Router::new().route("/metrics", get(answer))
 }
 
 /// Counts the calls of a gRPC server by method and code, their time and their bytes.

@@ -34,6 +34,8 @@ pub enum Operation {
     Inspect,
     /// Prove who the node is.
     Identify,
+    /// Take no new shards, or take them again.
+    Drain,
 }
 
 /// The right to ask one thing of one node.
@@ -49,7 +51,7 @@ pub struct Capability {
     pub root: Option<ShardRoot>,
     /// Length of the payload to store; the most that may be read.
     pub size_bytes: u64,
-    /// The epoch to store under; the fence to delete with.
+    /// The epoch to store under; the fence to delete with; 1 to drain and 0 to end that.
     pub epoch: u64,
     /// Good up to and with this time.
     pub expires: Timestamp,
@@ -85,6 +87,11 @@ impl Capability {
     /// The right to ask a node who it is.
     pub fn identify(node: NodeId, now: Timestamp) -> Self {
         Self::bare(Operation::Identify, node, now)
+    }
+
+    /// The right to tell a node to take no new shards, or to take them again.
+    pub fn drain(node: NodeId, draining: bool, now: Timestamp) -> Self {
+        Self { epoch: draining.into(), ..Self::bare(Operation::Drain, node, now) }
     }
 
     fn bare(operation: Operation, node: NodeId, now: Timestamp) -> Self {

@@ -12,13 +12,13 @@ use cyxcloud_proto::gateway::v1::{Command, CommandResult, DeleteCommand, DrainCo
 use cyxcloud_proto::node::v1::ReplicateChunkRequest;
 use cyxcloud_sdk::core::id::ShardKey;
 use cyxcloud_sdk::core::port::NodeRequest;
-use cyxcloud_sdk::credential::Capability;
+use cyxcloud_sdk::credential::{Capability, Operation};
 use cyxcloud_sdk::{Error, wire};
 use prost::Message;
 use tokio::sync::Semaphore;
 use tonic::Status;
 
-use super::work::{Node, denied};
+use super::work::Node;
 
 /// Commands at work at once.
 const PARALLEL: usize = 4;
@@ -140,7 +140,10 @@ async fn act(node: &Node, action: Option<Action>) -> Result<(), Status> {
         Some(Action::Transfer(command)) => transfer(node, command).await,
         Some(Action::Repair(command)) => repair(node, command).await,
         Some(Action::Drain(DrainCommand { draining, capability })) => {
-            verified(node, &capability)?.allows(&NodeRequest::Space).map_err(|why| denied(&why))?;
+            let shown = verified(node, &capability)?;
+            if (shown.operation, shown.epoch) != (Operation::Drain, u64::from(draining)) {
+                return Err(Status::permission_denied("the capability is for something else than to begin or end a drain"));
+            }
             node.closed.set_draining(draining);
             Ok(())
         }

@@ -13,7 +13,6 @@ use serde_json::json;
 use super::link::Link;
 use super::work::Node;
 use crate::grpc::Connections;
-use crate::metrics;
 
 /// What the routes look at.
 #[derive(Clone)]
@@ -30,7 +29,7 @@ pub struct Watched {
 pub fn routes(watched: Watched) -> Router {
     let figures = watched.clone();
     let own = Router::new().route("/health", get(health)).with_state(watched);
-    own.merge(metrics::routes(move || figures.refresh()))
+    own.merge(crate::metrics::routes(move || figures.refresh()))
 }
 
 async fn health(State(watched): State<Watched>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {

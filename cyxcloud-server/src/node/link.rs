@@ -9,7 +9,9 @@ use cyxcloud_proto::gateway::v1::{
     Domains, HeartbeatRequest, HeartbeatResponse, NodeState, RegisterNodeRequest, RegisterNodeResponse, Space,
 };
 use cyxcloud_sdk::core::Timestamp;
-use cyxcloud_sdk::credential::{PublicKey, RequestSigner};
+use cyxcloud_sdk::core::id::NodeId;
+use cyxcloud_sdk::core::port::Environment;
+use cyxcloud_sdk::credential::{Identity, PublicKey, RequestSigner};
 use cyxcloud_sdk::transport::grpc::{Channels, Signing, SigningLayer};
 use cyxcloud_sdk::{Error, Result, wire};
 use metrics::counter;
@@ -147,18 +149,6 @@ impl Link {
         Ok(answer)
     }
 
-    /// Tells the gateway that this node will be away; for a process beside the one that runs.
-    ///
-    /// # Errors
-    /// The gateway's answer.
-    pub async fn announce_maintenance(&self, length: Duration) -> Result<()> {
-        let maintenance_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        // Without space: what the running node says stays.
-        let request = HeartbeatRequest { node_id: wire::id(self.node.id), maintenance_ms, ..HeartbeatRequest::default() };
-        let mut client = self.client.clone();
-        within(client.heartbeat(request)).await.map(drop).map_err(|status| wire::error(explained(status)))
-    }
-
     /// Registers, then sends heartbeats, for ever. `registered` hears of every registration.
     pub async fn run(&self, registered: impl Fn(&RegisterNodeResponse)) {
         loop {
@@ -242,6 +232,25 @@ impl Link {
         let space = self.node.store.as_store().space().await?;
         Ok(Space { capacity_bytes: space.capacity_bytes, used_bytes: space.used_bytes, free_bytes: space.free_bytes })
     }
+}
+
+/// Tells the gateway that the node `id` will be away; for a process beside the one that runs.
+///
+/// # Errors
+/// The gateway's answer.
+pub async fn announce_maintenance(
+    id: NodeId,
+    identity: Arc<Identity>,
+    gateway: &Channels,
+    address: &str,
+    env: Arc<dyn Environment>,
+    length: Duration,
+) -> Result<()> {
+    let mut client = NodeServiceClient::new(SigningLayer::new(RequestSigner::Node(identity), env).layer(gateway.to(address)?));
+    let maintenance_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    // Without space: the node takes no new shards now.
+    let request = HeartbeatRequest { node_id: wire::id(id), maintenance_ms, ..HeartbeatRequest::default() };
+    within(client.heartbeat(request)).await.map(drop).map_err(|status| wire::error(explained(status)))
 }
 
 async fn within<T>(call: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Result<T, Status> {

@@ -4,12 +4,14 @@
 //! gateway and sends heartbeats; [`home`] keeps who the node is and whom it obeys.
 
 pub mod args;
+mod check;
 pub mod commands;
 pub mod guard;
 pub mod health;
 pub mod home;
 pub mod link;
 pub mod machine;
+pub mod run;
 pub mod serve;
 pub mod services;
 pub mod store;
@@ -17,3 +19,5 @@ pub mod trust;
 pub mod work;
 
 pub use args::NodeArgs;
+pub use check::check;
+pub use run::{Running, run};
