@@ -4,14 +4,18 @@
 //! whole cluster in one process.
 
 pub mod access_keys;
+pub mod config;
 pub mod dev;
 pub mod gateway;
 pub mod grpc;
 pub mod http;
+pub mod metrics;
+pub mod node;
 pub mod operate;
 pub mod process;
 pub mod rebalancer;
 pub mod s3;
 pub mod telemetry;
+pub mod tls;
 mod unread_body;
 pub mod upkeep;

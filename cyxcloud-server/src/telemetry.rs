@@ -1,7 +1,6 @@
 //! Counters and gauges, as `/metrics` shows them to Prometheus.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -9,22 +8,15 @@ use axum::response::Response;
 use cyxcloud_sdk::core::control::lifecycle::NodeState;
 use cyxcloud_sdk::core::engine::{Engine, Report};
 use metrics::{counter, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// All that was counted in this process, as Prometheus reads it. The first call begins to count.
 pub fn render() -> String {
-    handle().map(PrometheusHandle::render).unwrap_or_default()
+    crate::metrics::render()
 }
 
 /// Begins to count.
 pub fn start() {
-    let _ = handle();
-}
-
-fn handle() -> Option<&'static PrometheusHandle> {
-    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    // A program that embeds this one may count in its own way.
-    HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).as_ref()
+    crate::metrics::recorder();
 }
 
 /// Counts what upkeep did.

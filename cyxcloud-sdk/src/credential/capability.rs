@@ -106,6 +106,15 @@ impl Capability {
         signed.into()
     }
 
+    /// Whether this lets a shard be stored, asked before its payload is hashed. The caller has checked node, time and signature.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Invalid`] saying what does not fit.
+    pub fn allows_store(&self, key: ShardKey, root: ShardRoot, size_bytes: u64, epoch: u64) -> Result<()> {
+        let needed = Self { expires: self.expires, ..Self::store(self.node, key, root, size_bytes, epoch, Timestamp(0)) };
+        if needed == *self { Ok(()) } else { Err(other_thing()) }
+    }
+
     /// Whether this lets `request` be asked. The caller has checked node, time and signature.
     ///
     /// # Errors
@@ -117,8 +126,12 @@ impl Capability {
             // How long the shard is only the node knows; it compares then.
             needed.size_bytes = self.size_bytes;
         }
-        if needed == *self { Ok(()) } else { Err(Error::invalid("the capability is for something else than what is asked")) }
+        if needed == *self { Ok(()) } else { Err(other_thing()) }
     }
+}
+
+fn other_thing() -> Error {
+    Error::invalid("the capability is for something else than what is asked")
 }
 
 /// Checks the capabilities that are shown to one node.
