@@ -6,7 +6,7 @@
 //! DIR/nodes/node-00/    shards of one node
 //! ```
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use cyxcloud_core::{Error, ErrorKind, Result};
 use crate::ConnectOptions;
 use crate::bucket::Bucket;
 use crate::environment::TokioEnvironment;
-use crate::meta::SqliteMeta;
+use crate::meta::{SqliteMeta, take_directory};
 use crate::store::{FilesOptions, FilesStore};
 use crate::transport::{LocalNode, LocalTransport};
 
@@ -76,7 +76,9 @@ impl ClusterBuilder {
             return Err(Error::invalid(format!("a local cluster has 1 to 1000 nodes, not {}", self.nodes)));
         }
         let directory = directory.as_ref().to_path_buf();
-        let lock = lock(&directory)?;
+        let lock = take_directory(&directory)?;
+        let nodes = directory.join("nodes");
+        std::fs::create_dir_all(&nodes).map_err(|e| Error::internal(format!("cannot make {}: {e}", nodes.display())).with_source(e))?;
         refuse_lost_metadata(&directory)?;
         let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
         let meta: Arc<dyn Meta> = Arc::new(SqliteMeta::open(directory.join("meta.db"), env.clone()).await?);
@@ -269,19 +271,4 @@ fn refuse_lost_metadata(directory: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Makes `directory` and takes it for this process.
-fn lock(directory: &Path) -> Result<File> {
-    let failed = |e: std::io::Error| Error::internal(format!("cannot use {} as data directory: {e}", directory.display())).with_source(e);
-    std::fs::create_dir_all(directory.join("nodes")).map_err(failed)?;
-    let file = File::create(directory.join("lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let path = directory.display();
-            Err(Error::conflict(format!("{path} is in use by another process; stop it or choose another directory")))
-        }
-        Err(TryLockError::Error(e)) => Err(failed(e)),
-    }
 }

@@ -32,6 +32,8 @@ pub enum Operation {
     Inspect,
     /// Prove who the node is.
     Identify,
+    /// Take no new shards, or take them again.
+    Drain,
 }
 
 /// The right to ask one thing of one node.
@@ -47,7 +49,7 @@ pub struct Capability {
     pub root: Option<ShardRoot>,
     /// Length of the payload to store; the most that one answer to a read may have.
     pub size_bytes: u64,
-    /// The epoch to store under; the fence to delete with.
+    /// The epoch to store under; the fence to delete with; 1 to drain and 0 to end that.
     pub epoch: u64,
     /// Good up to and with this time.
     pub expires: Timestamp,
@@ -87,6 +89,11 @@ impl Capability {
         Self::bare(Operation::Identify, node, now)
     }
 
+    /// The right to tell a node to take no new shards, or to take them again.
+    pub fn drain(node: NodeId, draining: bool, now: Timestamp) -> Self {
+        Self { epoch: draining.into(), ..Self::bare(Operation::Drain, node, now) }
+    }
+
     fn bare(operation: Operation, node: NodeId, now: Timestamp) -> Self {
         Self { operation, node, shard: None, root: None, size_bytes: 0, epoch: 0, expires: now.plus_ms(LIFE_MS) }
     }
@@ -94,6 +101,15 @@ impl Capability {
     /// The signed form.
     pub fn sign(&self, cluster: &Identity) -> Bytes {
         cluster.seal(PURPOSE, self)
+    }
+
+    /// Whether this lets a shard be stored, asked before its payload is hashed. The caller has checked node, time and signature.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Invalid`] saying what does not fit.
+    pub fn allows_store(&self, key: ShardKey, root: ShardRoot, size_bytes: u64, epoch: u64) -> Result<()> {
+        let needed = Self { expires: self.expires, ..Self::store(self.node, key, root, size_bytes, epoch, Timestamp(0)) };
+        if needed == *self { Ok(()) } else { Err(other_thing()) }
     }
 
     /// Whether this lets `request` be asked. The caller has checked node, time and signature.
@@ -107,8 +123,12 @@ impl Capability {
             // How long the shard is only the node knows; it compares then.
             needed.size_bytes = self.size_bytes;
         }
-        if needed == *self { Ok(()) } else { Err(Error::invalid("the capability is for something else than what is asked")) }
+        if needed == *self { Ok(()) } else { Err(other_thing()) }
     }
+}
+
+fn other_thing() -> Error {
+    Error::invalid("the capability is for something else than what is asked")
 }
 
 /// Checks the capabilities that are shown to one node.

@@ -14,7 +14,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a whole cluster in this process: S3 gateway, metadata and virtual nodes, durable on disk.
-    Dev(dev::DevArgs),
+    Dev(Box<dev::DevArgs>),
     /// Manage the access keys of a running `cyxcloud dev`; every name is an account of its own.
     DevKey(dev::KeyArgs),
     /// List, stop, start, wipe, drain, remove the virtual nodes of a running `cyxcloud dev`.
@@ -36,7 +36,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Dev(args) => dev::run(args).await,
+        Command::Dev(args) => dev::run(*args).await,
         Command::DevKey(args) => dev::key(args).await,
         Command::DevNode(args) => dev::node(args).await,
         Command::DevGc(args) => dev::gc(args).await,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cyxcloud_core::{Error, Result};
+use cyxcloud_core::{Error, ErrorKind, Result};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::guard::{AddressGuard, GuardedConnector};
@@ -96,14 +96,19 @@ impl ChannelOptions {
     /// Connects to `address` now, once, to nothing but what the guard allows.
     ///
     /// # Errors
-    /// [`cyxcloud_core::ErrorKind::Invalid`] when this is no address, [`cyxcloud_core::ErrorKind::Unavailable`] with the reason when there is no connection.
+    /// [`cyxcloud_core::ErrorKind::Invalid`] when this is no address or one that the guard refuses, [`cyxcloud_core::ErrorKind::Unavailable`] with the
+    /// reason when there is no connection.
     pub async fn connect(&self, address: &str) -> Result<Channel> {
         let endpoint = self.endpoint(address)?;
         let connected = match &self.guard {
             Some(guard) => endpoint.connect_with_connector(GuardedConnector(guard.clone())).await,
             None => endpoint.connect().await,
         };
-        connected.map_err(|e| Error::unavailable(format!("cannot connect to {address}: {}", root_cause(&e))).with_source(e))
+        connected.map_err(|e| {
+            let (cause, refused) = root_cause(&e);
+            let kind = if refused { ErrorKind::Invalid } else { ErrorKind::Unavailable };
+            Error::new(kind, format!("cannot connect to {address}: {cause}")).with_source(e)
+        })
     }
 
     /// The endpoint at `address`, host and port.
@@ -145,12 +150,14 @@ impl ChannelOptions {
     }
 }
 
-/// What it comes down to: tonic says "transport error", and the reason lies below.
-fn root_cause(mut error: &dyn std::error::Error) -> String {
+/// What it comes down to, since tonic only says "transport error"; and whether the guard refused the address.
+fn root_cause(mut error: &(dyn std::error::Error + 'static)) -> (String, bool) {
+    let mut refused = false;
     while let Some(source) = error.source() {
         error = source;
+        refused |= error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
     }
-    error.to_string()
+    (error.to_string(), refused)
 }
 
 #[cfg(test)]
