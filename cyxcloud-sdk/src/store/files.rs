@@ -219,9 +219,7 @@ impl Inner {
 
     fn put(&self, key: ShardKey, epoch: u64, pieces: &[Bytes], size_bytes: u64) -> Result<()> {
         let _one_writer = lock(&self.directories[usize::from(key.chunk.0[0])]);
-        if self.failed.load(Ordering::Acquire) {
-            return Err(Error::internal(format!("{} failed to sync; restart the node after checking its disk", self.root.display())));
-        }
+        self.refuse_failed()?;
         let old = self.find(key);
         // What is there is written anew even under a higher epoch: it may have been damaged since, and the caller is told "durable".
         let epoch = old.map_or(epoch, |(known, _)| known.max(epoch));
@@ -271,6 +269,14 @@ impl Inner {
         File::open(directory)
     }
 
+    /// Refuses to acknowledge anything after a failed sync: what is on the disk is not known until the next open.
+    fn refuse_failed(&self) -> Result<()> {
+        match self.failed.load(Ordering::Acquire) {
+            true => Err(Error::internal(format!("{} failed to sync; restart the node after checking its disk", self.root.display()))),
+            false => Ok(()),
+        }
+    }
+
     /// After a failed sync the kernel may have dropped the dirty pages and call the next one a success: stop for good.
     fn or_fail(&self, synced: io::Result<()>) -> io::Result<()> {
         if synced.as_ref().is_err_and(|e| !is_full(e)) {
@@ -279,14 +285,15 @@ impl Inner {
         synced
     }
 
-    fn remove_durably(&self, key: ShardKey, epoch: u64) -> io::Result<()> {
+    /// Removes the file; the directory it was in, which is to be synced, unless that is gone too.
+    fn remove(&self, key: ShardKey, epoch: u64) -> io::Result<Option<File>> {
         let directory = match File::open(self.directory(key)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
         match fs::remove_file(self.path(key, epoch)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => self.or_fail(directory.sync_all()),
+            _ => Ok(Some(directory)),
         }
     }
 
@@ -305,13 +312,17 @@ impl Inner {
 
     fn delete(&self, key: ShardKey, fence: u64) -> Result<Deleted> {
         let _one_writer = lock(&self.directories[usize::from(key.chunk.0[0])]);
+        // Not even that nothing is there: a put that failed may have reached the disk.
+        self.refuse_failed()?;
         match self.find(key) {
             None => Ok(Deleted::Absent),
             Some((epoch, _)) if epoch >= fence => Ok(Deleted::Kept),
             Some((epoch, size)) => {
-                self.remove_durably(key, epoch).map_err(|e| broken(&self.root, e))?;
+                let directory = self.remove(key, epoch).map_err(|e| broken(&self.root, e))?;
+                // Whether or not this becomes durable, there is nothing left to read.
                 self.index.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
                 self.used_bytes.fetch_sub(size, Ordering::Relaxed);
+                directory.map_or(Ok(()), |directory| self.or_fail(directory.sync_all())).map_err(|e| broken(&self.root, e))?;
                 Ok(Deleted::Gone)
             }
         }

@@ -29,10 +29,8 @@ pub struct Said {
     pub acked_after_failure: Vec<String>,
     /// Broken promises.
     pub wrong: Vec<String>,
-    /// Whether it is between the beginning of a compaction and its end.
+    /// Whether a compaction has begun and not ended well.
     pub compacting: bool,
-    /// Whether it is the kind that compacts.
-    pub compactions: usize,
     /// Why the store could not be opened.
     pub not_opened: Option<String>,
     /// What it read back at the end.
@@ -119,10 +117,7 @@ impl Said {
                 }
             }
             Line::Compacting => self.compacting = true,
-            Line::Compacted => {
-                self.compacting = false;
-                self.compactions += 1;
-            }
+            Line::Compacted => self.compacting = false,
             Line::Wrong(what) => self.wrong.push(what.clone()),
             Line::Holds { number, version, epoch } => drop(self.holds.insert(*number, (*version, *epoch))),
             Line::Finished { failed } => self.finished = Some(*failed),

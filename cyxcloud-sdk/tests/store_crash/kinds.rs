@@ -29,13 +29,18 @@ pub struct Kind {
     /// What the child is told.
     pub name: &'static str,
     /// Opens it in a directory, with no reserve and whatever makes its background work frequent.
-    pub open: fn(PathBuf) -> BoxFuture<'static, Result<Arc<dyn Durable>>>,
+    pub open: fn(PathBuf) -> Opening,
+    /// Whether it compacts; then some kills and cuts have to come while it does.
+    pub compacts: bool,
 }
+
+/// A store that is being opened.
+pub type Opening = BoxFuture<'static, Result<Arc<dyn Durable>>>;
 
 /// Every kind.
 pub const KINDS: &[Kind] = &[
-    Kind { name: "files", open: |root| Box::pin(async { shared(FilesStore::open(root, FILES).await) }) },
-    Kind { name: "unsynced", open: |root| Box::pin(async { shared(Unsynced::open(root).await) }) },
+    Kind { name: "files", compacts: false, open: |root| Box::pin(async { shared(FilesStore::open(root, FILES).await) }) },
+    Kind { name: "unsynced", compacts: false, open: |root| Box::pin(async { shared(Unsynced::open(root).await) }) },
 ];
 
 const FILES: FilesOptions = FilesOptions { capacity_bytes: u64::MAX, reserve_bytes: 0 };

@@ -101,7 +101,7 @@ impl Ledger {
 
     /// Acknowledged puts since the last settling.
     pub fn acked_puts(&self) -> usize {
-        self.ops.values().flatten().filter(|op| op.acked_put().is_some()).count()
+        self.ops.values().flatten().filter(|op| op.began > 0 && op.acked_put().is_some()).count()
     }
 
     /// Acknowledged deletes since the last settling.
@@ -114,7 +114,7 @@ impl Ledger {
 fn absent(ops: &[Op]) -> Result<(), String> {
     let acked = || ops.iter().filter(|op| op.acked_put().is_some());
     let explains = |delete: &Op| delete.maybe_cleared() && !certainly_kept(ops, delete) && !acked().any(|put| delete.precedes(put));
-    match acked().last() {
+    match acked().next_back() {
         Some(put) if !ops.iter().any(explains) => Err(format!("an acknowledged put is lost ({put:?})")),
         _ => Ok(()),
     }

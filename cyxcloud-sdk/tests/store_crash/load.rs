@@ -154,13 +154,13 @@ async fn read(shared: Arc<Shared>) {
     }
 }
 
-/// Compacts without a pause, where the store can. What fails is the writers' to see.
+/// Compacts without a pause, where the store can. One that fails never ends, to those who listen.
 async fn compact(shared: Arc<Shared>) {
     while shared.orders.load == Load::Bulky && shared.writing.load(Ordering::Acquire) > 0 {
         Line::Compacting.say();
-        let compacted = shared.store.compact().await;
+        let Ok(more) = shared.store.compact().await else { return };
         Line::Compacted.say();
-        if matches!(compacted, Ok(false) | Err(_)) {
+        if !more {
             return;
         }
         tokio::task::yield_now().await;

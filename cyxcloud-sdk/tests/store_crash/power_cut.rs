@@ -5,7 +5,7 @@ use cyxcloud_core::testing::SplitMix64;
 use super::child::{Running, inspect};
 use super::disks::{Disk, Switch, or_skip};
 use super::frames::Load;
-use super::kill::Sum;
+use super::kill::{Sum, linger, ripe};
 use super::kinds::{Kind, kind};
 use super::ledger::Ledger;
 use super::load::Orders;
@@ -23,10 +23,10 @@ pub fn rounds(name: &str, load: Load) {
     for round in 0..setting("CYX_CRASH_CUTS", 6) {
         // The first comes early: the store's own directories are young.
         let acks = if round == 0 { 3 } else { random.below(300) };
-        cut_once(kind(name), load, &disk, (round, random.next(), acks), &mut ledger, &mut sum)
+        cut_once(kind(name), load, &disk, (round, acks), &mut random, &mut ledger, &mut sum)
             .unwrap_or_else(|wrong| panic!("{name}, seed {seed}, round {round}: {wrong:#?}"));
     }
-    sum.say(&format!("{name}, power cut, {load:?}"));
+    sum.say(&format!("{name}, power cut, {load:?}"), kind(name).compacts && load == Load::Bulky);
 }
 
 /// One child, one cut after so many acknowledgements, one inspection.
@@ -34,15 +34,17 @@ fn cut_once(
     kind: Kind,
     load: Load,
     disk: &Disk,
-    (round, seed, acks): (u64, u64, usize),
+    (round, acks): (u64, usize),
+    random: &mut SplitMix64,
     ledger: &mut Ledger,
     sum: &mut Sum,
 ) -> Result<(), Vec<String>> {
     let root = disk.path().join("nodes/node-00");
     let switch = Switch::new(disk).unwrap();
-    let mut child = Running::start(&Orders { kind: kind.name, load, round, seed, tell: false, root: root.clone() }, &[]);
-    let alive = child.follow(ledger, |said, _| said.acks >= acks && (said.compacting || load != Load::Bulky || said.compactions > 0));
+    let mut child = Running::start(&Orders { kind: kind.name, load, round, seed: random.next(), tell: false, root: root.clone() }, &[]);
+    let alive = child.follow(ledger, |said, _| said.acks >= acks && ripe(kind, load, said));
     assert!(alive, "the child ended before the cut: {:?}", child.said);
+    linger(load, random);
     switch.cut().unwrap();
     // It goes on for a while: what it acknowledges now must hold too.
     child.follow(ledger, |said, _| said.failures >= 3);
@@ -62,6 +64,6 @@ fn an_acknowledgement_before_the_sync_is_found_out() {
     super::kill::rounds("unsynced", Load::Mixed);
     let Some(disk) = or_skip("the proof that power cuts are seen", || Disk::ext4(IMAGE_MIB)) else { return };
     let (mut ledger, mut sum) = (Ledger::default(), Sum::default());
-    let wrong = cut_once(kind("unsynced"), Load::Mixed, &disk, (0, 1, 200), &mut ledger, &mut sum).unwrap_err();
+    let wrong = cut_once(kind("unsynced"), Load::Mixed, &disk, (0, 200), &mut SplitMix64(1), &mut ledger, &mut sum).unwrap_err();
     assert!(wrong.iter().any(|what| what.contains("an acknowledged put is lost")), "{wrong:#?}");
 }

@@ -22,7 +22,7 @@ pub fn rounds(name: &str) {
     let seed = setting("CYX_CRASH_SEED", 1);
     let mut ledger = Ledger::default();
     let mut acks = 0;
-    for (round, nth) in [9, 3, 4, 5, 8, 13].into_iter().enumerate() {
+    for (round, nth) in [9, 3, 4, 5, 20, 41].into_iter().enumerate() {
         let root = directory.path().join("store");
         let orders =
             Orders { kind: kind.name, load: Load::Steady, round: round as u64, seed: seed + round as u64, tell: true, root: root.clone() };
