@@ -94,7 +94,7 @@ impl ClusterBuilder {
         for number in 0..self.nodes {
             let name = format!("node-{number:02}");
             if !records.iter().any(|r| r.name == name) {
-                let record = NodeRecord { id: NodeId(env.random()), name, domains: Domains::default() };
+                let record = NodeRecord { id: NodeId(env.random()), name, domains: Domains::default(), endpoint: None };
                 meta.put_node(record.clone()).await?;
                 records.push(record);
             }

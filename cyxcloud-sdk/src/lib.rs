@@ -20,11 +20,13 @@
 
 mod bucket;
 mod cluster;
+pub mod credential;
 pub mod environment;
 pub mod meta;
 pub mod store;
 pub mod transport;
 mod upkeep;
+pub mod wire;
 
 pub use bucket::{Bucket, PutOptions};
 pub use cluster::{Cluster, ClusterBuilder};

@@ -19,7 +19,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 async fn local() -> LocalTransport {
     let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
     let store = FilesStore::open(root, FilesOptions { capacity_bytes: 1 << 30, reserve_bytes: 0 }).await.unwrap();
-    let record = NodeRecord { id: NODE, name: "node-00".into(), domains: Domains::default() };
+    let record = NodeRecord { id: NODE, name: "node-00".into(), domains: Domains::default(), endpoint: None };
     LocalTransport::new(vec![LocalNode::new(record, store)])
 }
 

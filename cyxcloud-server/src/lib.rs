@@ -4,6 +4,7 @@
 //! whole cluster in one process.
 
 pub mod dev;
+pub mod grpc;
 pub mod http;
 pub mod s3;
 mod unread_body;

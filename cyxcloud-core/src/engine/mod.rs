@@ -7,6 +7,7 @@
 
 mod balance;
 mod delete;
+mod direct;
 pub mod gc;
 pub mod get;
 mod health;

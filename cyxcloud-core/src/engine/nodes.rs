@@ -141,6 +141,20 @@ impl Engine {
         self.move_node(node, Event::Registered).await
     }
 
+    /// Takes a heartbeat that a node sent by itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a node that is not registered, [`ErrorKind::Invalid`] for one that was removed, and those of the metadata store.
+    pub async fn note_heartbeat(&self, node: NodeId) -> Result<NodeStatus> {
+        let was = self.stored_statuses().await?.get(&node).copied();
+        let was = was.ok_or_else(|| Error::not_found(format!("{node:?} is not known")))?;
+        let next = step(Some(&was), Event::Heartbeat, self.meta().now().await?, &self.policy.timers);
+        if next.effects.contains(&Effect::Refused) || self.is_worth_storing(Some(was), &next.status) {
+            return self.move_node(node, Event::Heartbeat).await;
+        }
+        Ok(next.status)
+    }
+
     /// Has the shards of a node placed elsewhere and gives it no new ones, until [`Engine::cancel_drain`]. It serves reads meanwhile.
     ///
     /// # Errors
@@ -216,6 +230,9 @@ impl Engine {
     }
 
     async fn is_heard(&self, node: NodeId) -> bool {
+        if let Some(heard) = self.ports.members.heard(node) {
+            return heard;
+        }
         matches!(self.call(node, NodeRequest::Space).await, Ok(NodeResponse::Space(_)))
     }
 

@@ -13,7 +13,6 @@ use crate::control::health::{CopyState, standing, urgent_at};
 use crate::data::chunk::{Chunk, Chunker};
 use crate::data::coded::{CodedChunk, code};
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
-use crate::data::placement::{Demand, plan};
 use crate::data::shard::Frame;
 use crate::id::{NodeId, UploadId, VersionId};
 use crate::policy::Policy;
@@ -50,10 +49,19 @@ impl From<StageKind> for StageOptions {
 pub struct Staged {
     epoch: u64,
     pub(super) manifest: Manifest,
-    chunks: Vec<ChunkRecord>,
+    pub(super) chunks: Vec<ChunkRecord>,
 }
 
 impl Staged {
+    pub(super) fn new(epoch: u64, manifest: Manifest, chunks: Vec<ChunkRecord>) -> Self {
+        Self { epoch, manifest, chunks }
+    }
+
+    /// Epoch of the lease they are held by.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Bytes staged.
     pub fn size_bytes(&self) -> u64 {
         self.manifest.size_bytes()
@@ -206,7 +214,8 @@ impl Engine {
         let mut cause = None;
         loop {
             let avoid = &failed | &*slow.lock().unwrap_or_else(PoisonError::into_inner);
-            let planned = self.plan(&coded, &held, &avoid).or_else(|_| self.plan(&coded, &held, &failed));
+            let plan = |avoid| self.plan_beside(&coded.record, &held, avoid);
+            let planned = plan(&avoid).or_else(|_| plan(&failed));
             let wanted = planned.map_err(|e| match cause.take() {
                 Some(cause) => Error::unavailable(format!("{e}; the last node refused with: {cause}")).with_source(cause),
                 None => e,
@@ -214,6 +223,7 @@ impl Engine {
             if wanted.is_empty() {
                 return Ok(ChunkRecord { copies: held, ..coded.record });
             }
+            self.ports.transport.announce(epoch, &coded.record, &wanted).await?;
             let asked = self.now();
             let mut stores: FuturesUnordered<_> = wanted.iter().map(|copy| self.store_coded(epoch, &coded, *copy)).collect();
             while let Some((copy, outcome)) = stores.next().await {
@@ -229,18 +239,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    fn plan(&self, coded: &CodedChunk, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
-        let demand = Demand {
-            scheme: coded.record.scheme,
-            node_tolerance: self.policy.node_tolerance.into(),
-            chunk: coded.record.id,
-            shard_bytes: coded.frames[0].header().payload_bytes,
-            held,
-            avoid,
-        };
-        plan(&self.view(), &demand)
     }
 
     async fn store_coded(&self, epoch: u64, coded: &CodedChunk, copy: Copy) -> (Copy, Result<()>) {

@@ -4,11 +4,13 @@ use bytes::Bytes;
 
 use crate::data::shard::{self, ByteRange, HEADER_BYTES, Header};
 use crate::id::ShardKey;
-use crate::port::{NodeRequest, NodeResponse, Store};
-use crate::{Error, Result};
+use crate::port::{NodeRequest, NodeResponse, ShardStat, Store};
+use crate::{Error, ErrorKind, Result};
 
 /// Most shards one list answer holds, whatever was asked.
 const MAX_LIST: usize = 10_000;
+/// Most shards one question may be about.
+pub const MAX_STAT: usize = 1024;
 
 /// Carries out one request.
 ///
@@ -25,13 +27,14 @@ pub async fn serve(store: &dyn Store, request: NodeRequest) -> Result<NodeRespon
         NodeRequest::ReadRange { key, range } => read_range(store, key, range).await.map(NodeResponse::RangeProof),
         NodeRequest::Delete { key, fence } => store.delete(key, fence).await.map(NodeResponse::Deleted),
         NodeRequest::List { after, limit } => store.list(after, limit.min(MAX_LIST)).await.map(NodeResponse::Shards),
+        NodeRequest::Stat { keys } => stat(store, keys).await.map(NodeResponse::Stats),
         NodeRequest::Space => store.space().await.map(NodeResponse::Space),
     }
 }
 
 async fn read(store: &dyn Store, key: ShardKey) -> Result<Bytes> {
-    let size = store.size(key).await?.ok_or_else(|| Error::not_found(format!("{key:?} is not here")))?;
-    let frame = store.read(key, 0, size).await?;
+    let info = store.info(key).await?.ok_or_else(|| Error::not_found(format!("{key:?} is not here")))?;
+    let frame = store.read(key, 0, info.size_bytes).await?;
     let header = header_of(key, &frame)?;
     let end = HEADER_BYTES + header.payload_bytes as usize;
     if frame.len() < end {
@@ -51,6 +54,31 @@ async fn read_range(store: &dyn Store, key: ShardKey, range: ByteRange) -> Resul
     let tree_at = payload_at + header.payload_bytes;
     let tree = store.read(key, tree_at, header.frame_bytes() - tree_at).await?;
     shard::encode_range(&header, groups, &window, &tree)
+}
+
+/// What each header says, without reading payloads. A damaged header is as good as none.
+async fn stat(store: &dyn Store, keys: Vec<ShardKey>) -> Result<Vec<Option<ShardStat>>> {
+    if keys.len() > MAX_STAT {
+        return Err(Error::invalid(format!("a node is asked about at most {MAX_STAT} shards at once, not {}", keys.len())));
+    }
+    let mut stats = Vec::with_capacity(keys.len());
+    for key in keys {
+        let Some(info) = store.info(key).await? else {
+            stats.push(None);
+            continue;
+        };
+        let stat = match store.read(key, 0, HEADER_BYTES as u64).await.and_then(|bytes| header_of(key, &bytes)) {
+            // A frame cut short has lost its payload, whatever its header says.
+            Ok(header) if header.frame_bytes() == info.size_bytes => {
+                Some(ShardStat { root: header.root, payload_bytes: header.payload_bytes, epoch: info.epoch })
+            }
+            Ok(_) => None,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => None,
+            Err(e) => return Err(e),
+        };
+        stats.push(stat);
+    }
+    Ok(stats)
 }
 
 /// The header, if it belongs to `key`: media may return what was written elsewhere.

@@ -345,6 +345,21 @@ pub struct NodeRecord {
     pub name: String,
     /// What it fails together with.
     pub domains: Domains,
+    /// Where and who it is, for a node that is a process of its own.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// How a node that is a process of its own is reached and known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Host and port of its gRPC services.
+    pub address: String,
+    /// Ed25519 key of its identity.
+    pub public_key: [u8; 32],
+    /// What it advertised to hold in all.
+    pub capacity_bytes: u64,
+    /// What of that is kept for the system itself.
+    pub reserved_bytes: u64,
 }
 
 /// The metadata store. Committed means synced: what a method returned `Ok` for survives a power cut.

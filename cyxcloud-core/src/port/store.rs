@@ -52,8 +52,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`crate::ErrorKind::Full`] without space, [`crate::ErrorKind::Internal`] when the media fails; nothing is half stored.
     async fn put(&self, key: ShardKey, epoch: u64, pieces: Vec<Bytes>) -> Result<()>;
 
-    /// Length of the frame under `key`, or None.
-    async fn size(&self, key: ShardKey) -> Result<Option<u64>>;
+    /// What is stored under `key`, or None.
+    async fn info(&self, key: ShardKey) -> Result<Option<ShardInfo>>;
 
     /// The bytes `offset..offset + len` of the frame, fewer where the frame ends.
     ///

@@ -5,8 +5,9 @@ use bytes::Bytes;
 
 use super::store::{Deleted, ShardInfo, Space};
 use crate::Result;
+use crate::data::manifest::{ChunkRecord, Copy};
 use crate::data::shard::{ByteRange, Frame};
-use crate::id::{NodeId, ShardKey};
+use crate::id::{NodeId, ShardKey, ShardRoot};
 
 /// What a node is asked. Every request may arrive twice or late: all are idempotent, deletes are fenced.
 #[derive(Clone, Debug)]
@@ -44,6 +45,11 @@ pub enum NodeRequest {
         /// At most this many.
         limit: usize,
     },
+    /// What the headers of these shards say.
+    Stat {
+        /// Which, at most [`crate::engine::serve::MAX_STAT`].
+        keys: Vec<ShardKey>,
+    },
     /// Capacity and use.
     Space,
 }
@@ -61,13 +67,35 @@ pub enum NodeResponse {
     Deleted(Deleted),
     /// A page of shards.
     Shards(Vec<ShardInfo>),
+    /// What was asked by [`NodeRequest::Stat`], in the same order; None for shards that are not there or whose header is damaged.
+    Stats(Vec<Option<ShardStat>>),
     /// Capacity and use.
     Space(Space),
+}
+
+/// What a node knows of a shard without reading its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardStat {
+    /// BLAKE3 root that the payload had when it was stored.
+    pub root: ShardRoot,
+    /// Length of the payload.
+    pub payload_bytes: u64,
+    /// Highest epoch it was put with.
+    pub epoch: u64,
 }
 
 /// A way to reach nodes.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
+    /// Hears that these copies of `chunk` are about to be stored under the lease of `epoch`; its own copies mean nothing yet. A transport that needs the right to store
+    /// each of them gets it here at once.
+    ///
+    /// # Errors
+    /// When that right cannot be had; nothing was stored.
+    async fn announce(&self, _epoch: u64, _chunk: &ChunkRecord, _copies: &[Copy]) -> Result<()> {
+        Ok(())
+    }
+
     /// Sends `request` to `node` and returns its answer.
     ///
     /// # Errors

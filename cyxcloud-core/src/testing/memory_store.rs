@@ -56,8 +56,9 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn size(&self, key: ShardKey) -> Result<Option<u64>> {
-        Ok(self.frames.lock().unwrap().get(&key).map(|(_, frame)| frame.len() as u64))
+    async fn info(&self, key: ShardKey) -> Result<Option<ShardInfo>> {
+        let frames = self.frames.lock().unwrap();
+        Ok(frames.get(&key).map(|(epoch, frame)| ShardInfo { key, epoch: *epoch, size_bytes: frame.len() as u64 }))
     }
 
     async fn read(&self, key: ShardKey, offset: u64, len: u64) -> Result<Bytes> {

@@ -46,7 +46,7 @@ fn frame(text: &str) -> Vec<Bytes> {
 /// An empty store.
 pub async fn nothing_is_there_at_first(make: impl Fn(u64) -> Arc<dyn Store>) {
     let store = make(ROOMY);
-    assert_eq!(store.size(key(1, 0)).await.unwrap(), None);
+    assert_eq!(store.info(key(1, 0)).await.unwrap(), None);
     assert_eq!(store.read(key(1, 0), 0, 10).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(store.delete(key(1, 0), u64::MAX).await.unwrap(), Deleted::Absent);
     assert_eq!(store.list(None, 10).await.unwrap(), []);
@@ -58,7 +58,7 @@ pub async fn what_is_put_is_read_back(make: impl Fn(u64) -> Arc<dyn Store>) {
     let store = make(ROOMY);
     store.put(key(1, 0), 5, frame("zero")).await.unwrap();
     store.put(key(1, 255), 5, frame("last")).await.unwrap();
-    assert_eq!(store.size(key(1, 0)).await.unwrap(), Some(4));
+    assert_eq!(store.info(key(1, 0)).await.unwrap().map(|info| info.size_bytes), Some(4));
     assert_eq!(store.read(key(1, 0), 0, 4).await.unwrap(), "zero");
     assert_eq!(store.read(key(1, 255), 0, 4).await.unwrap(), "last");
 }
@@ -99,7 +99,7 @@ pub async fn deletes_respect_the_fence(make: impl Fn(u64) -> Arc<dyn Store>) {
     assert_eq!(store.read(key(1, 0), 0, 9).await.unwrap(), "x");
     assert_eq!(store.delete(key(1, 0), 8).await.unwrap(), Deleted::Gone);
     assert_eq!(store.delete(key(1, 0), 8).await.unwrap(), Deleted::Absent);
-    assert_eq!(store.size(key(1, 0)).await.unwrap(), None);
+    assert_eq!(store.info(key(1, 0)).await.unwrap(), None);
     store.put(key(1, 0), 1, frame("y")).await.unwrap();
     assert_eq!(store.read(key(1, 0), 0, 9).await.unwrap(), "y");
 }
@@ -141,7 +141,7 @@ pub async fn a_full_store_refuses_and_keeps_what_it_has(make: impl Fn(u64) -> Ar
     let store = make(10);
     store.put(key(1, 0), 1, frame("12345678")).await.unwrap();
     assert_eq!(store.put(key(2, 0), 1, frame("12345678")).await.unwrap_err().kind(), ErrorKind::Full);
-    assert_eq!(store.size(key(2, 0)).await.unwrap(), None);
+    assert_eq!(store.info(key(2, 0)).await.unwrap(), None);
     assert_eq!(store.read(key(1, 0), 0, 9).await.unwrap(), "12345678");
     store.delete(key(1, 0), 2).await.unwrap();
     store.put(key(2, 0), 1, frame("12345678")).await.unwrap();
@@ -151,7 +151,7 @@ pub async fn a_full_store_refuses_and_keeps_what_it_has(make: impl Fn(u64) -> Ar
 pub async fn an_empty_frame_is_a_frame(make: impl Fn(u64) -> Arc<dyn Store>) {
     let store = make(ROOMY);
     store.put(key(1, 0), 1, Vec::new()).await.unwrap();
-    assert_eq!(store.size(key(1, 0)).await.unwrap(), Some(0));
+    assert_eq!(store.info(key(1, 0)).await.unwrap().map(|info| info.size_bytes), Some(0));
     assert_eq!(store.read(key(1, 0), 0, 1).await.unwrap(), "");
 }
 

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::data::erasure::Scheme;
 use crate::data::shard::{self, ByteRange, Frame};
+use crate::engine::serve::MAX_STAT;
 use crate::id::{ChunkId, NodeId, ShardKey};
-use crate::port::{Deleted, NodeRequest, NodeResponse, Transport};
+use crate::port::{Deleted, NodeRequest, NodeResponse, ShardStat, Transport};
 use crate::{ErrorKind, Result};
 
 /// Runs every case against fresh nodes: `transport_conformance!(block_on, make)` where `block_on` runs a future and `make()` gives a future of
@@ -17,7 +18,7 @@ macro_rules! transport_conformance {
     ($block_on:expr, $make:expr) => {
         $crate::transport_conformance!(@cases $block_on, $make,
             what_is_stored_is_read_back, any_range_comes_with_its_proof, requests_no_right_client_sends_are_invalid,
-            repeated_requests_change_nothing, deletes_are_fenced, lists_and_space_tell_the_truth,
+            repeated_requests_change_nothing, deletes_are_fenced, lists_and_space_tell_the_truth, headers_say_what_is_there,
             what_is_not_there_is_not_found, an_unknown_node_is_an_error,
         );
     };
@@ -113,6 +114,16 @@ pub async fn lists_and_space_tell_the_truth(transport: Arc<dyn Transport>, node:
     assert_eq!(shards.iter().map(|s| (s.key, s.epoch)).collect::<Vec<_>>(), [(key(4), 5)]);
     let answer = transport.call(node, NodeRequest::Space).await.unwrap();
     assert!(matches!(answer, NodeResponse::Space(space) if space.used_bytes == 2 * shards[0].size_bytes), "{answer:?}");
+}
+
+/// What a commit of a writer outside the cluster is checked by.
+pub async fn headers_say_what_is_there(transport: Arc<dyn Transport>, node: NodeId) {
+    stored(&*transport, node, 3).await;
+    let answer = transport.call(node, NodeRequest::Stat { keys: vec![key(2), key(3)] }).await.unwrap();
+    let NodeResponse::Stats(stats) = answer else { panic!("{answer:?}") };
+    assert_eq!(stats, [None, Some(ShardStat { root: shard::root(&payload()), payload_bytes: 100_000, epoch: 5 })]);
+    let too_many = transport.call(node, NodeRequest::Stat { keys: vec![key(3); MAX_STAT + 1] }).await.unwrap_err();
+    assert_eq!(too_many.kind(), ErrorKind::Invalid);
 }
 
 /// Absence is an answer, not a failure of the node.

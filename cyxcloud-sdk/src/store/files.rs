@@ -131,8 +131,8 @@ impl Store for FilesStore {
         self.run(move |inner| inner.put(key, epoch, &pieces, size_bytes)).await
     }
 
-    async fn size(&self, key: ShardKey) -> Result<Option<u64>> {
-        Ok(self.inner.find(key).map(|(_, size)| size))
+    async fn info(&self, key: ShardKey) -> Result<Option<ShardInfo>> {
+        Ok(self.inner.find(key).map(|(epoch, size_bytes)| ShardInfo { key, epoch, size_bytes }))
     }
 
     async fn read(&self, key: ShardKey, offset: u64, len: u64) -> Result<Bytes> {

@@ -2,6 +2,7 @@
 
 mod collecting;
 mod deleting;
+mod direct;
 mod reading;
 mod repairing;
 mod writing;

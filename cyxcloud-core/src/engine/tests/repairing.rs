@@ -41,7 +41,7 @@ fn assert_whole(world: &World) {
         for copy in &record.copies {
             let key = crate::id::ShardKey { chunk: record.id, index: copy.shard };
             let store = world.nodes.store(copy.node.0[0]);
-            let size = world.time.run(store.size(key)).unwrap().expect("the copy is where the record says");
+            let size = world.time.run(store.info(key)).unwrap().expect("the copy is where the record says").size_bytes;
             let frame = world.time.run(store.read(key, 0, size)).unwrap();
             let payload = &frame[shard::HEADER_BYTES..];
             let len = crate::data::chunk::shard_len(record.scheme, record.size_bytes);

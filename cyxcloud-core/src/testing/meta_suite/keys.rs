@@ -3,7 +3,7 @@
 use super::*;
 use crate::control::lifecycle::{NodeState, NodeStatus};
 use crate::data::placement::Domains;
-use crate::port::{AccessKey, NodeRecord};
+use crate::port::{AccessKey, Endpoint, NodeRecord};
 
 fn access_key(id: &str) -> AccessKey {
     let n = unique();
@@ -43,7 +43,8 @@ pub async fn access_keys_are_listed_by_id(meta: Fixture) {
 
 fn node(name: &str) -> NodeRecord {
     let domains = Domains { host: format!("host of {name}"), region: "eu".into(), ..Domains::default() };
-    NodeRecord { id: NodeId(unique_id()), name: name.into(), domains }
+    let endpoint = Endpoint { address: format!("{name}:50051"), public_key: [7; 32], capacity_bytes: u64::MAX, reserved_bytes: 1 };
+    NodeRecord { id: NodeId(unique_id()), name: name.into(), domains, endpoint: (name != "b").then_some(endpoint) }
 }
 
 /// A node may change its name and its domains.

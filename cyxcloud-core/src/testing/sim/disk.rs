@@ -289,9 +289,10 @@ impl Store for SimStore {
         Ok(())
     }
 
-    async fn size(&self, key: ShardKey) -> Result<Option<u64>> {
+    async fn info(&self, key: ShardKey) -> Result<Option<ShardInfo>> {
         self.readable()?;
-        Ok(self.world.disk(self.node).frame(key).map(|frame| frame.len() as u64))
+        let disk = self.world.disk(self.node);
+        Ok(disk.frames.get(&key).map(|(epoch, frame)| ShardInfo { key, epoch: *epoch, size_bytes: frame.len() as u64 }))
     }
 
     async fn read(&self, key: ShardKey, offset: u64, len: u64) -> Result<Bytes> {

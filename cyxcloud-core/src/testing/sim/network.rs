@@ -47,6 +47,7 @@ fn ask(request: &NodeRequest) -> Ask {
         NodeRequest::ReadRange { key, .. } => Ask::Range((*key).into()),
         NodeRequest::Delete { key, fence } => Ask::Delete((*key).into(), *fence),
         NodeRequest::List { .. } => Ask::List,
+        NodeRequest::Stat { .. } => Ask::Stat,
         NodeRequest::Space => Ask::Space,
     }
 }

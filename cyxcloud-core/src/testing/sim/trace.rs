@@ -51,6 +51,7 @@ pub(super) enum Ask {
     Range(Shard),
     Delete(Shard, u64),
     List,
+    Stat,
     Space,
 }
 

@@ -11,7 +11,7 @@ use super::fail::Outcome;
 use super::query::{all, execute, first, int, time};
 use super::sql;
 
-const NODE_VERSION: u8 = 1;
+const NODE_VERSION: u8 = 2;
 const STATUS_VERSION: u8 = 1;
 
 pub(super) fn put_access_key(c: &Connection, key: &AccessKey) -> Outcome<()> {
@@ -46,7 +46,16 @@ pub(super) fn put_node(c: &Connection, node: &NodeRecord) -> Outcome<()> {
 }
 
 pub(super) fn list_nodes(c: &Connection) -> Outcome<Vec<NodeRecord>> {
-    all(c, sql::ALL_NODES, [], |row| Ok(decode("node", NODE_VERSION, &row.get::<_, Vec<u8>>(0)?)?))
+    all(c, sql::ALL_NODES, [], |row| Ok(read_node(&row.get::<_, Vec<u8>>(0)?)?))
+}
+
+/// Version 1 had no endpoint.
+fn read_node(bytes: &[u8]) -> cyxcloud_core::Result<NodeRecord> {
+    if bytes.first() != Some(&1) {
+        return decode("node", NODE_VERSION, bytes);
+    }
+    let (id, name, domains) = decode("node", 1, bytes)?;
+    Ok(NodeRecord { id, name, domains, endpoint: None })
 }
 
 fn read_status(row: &Row<'_>, at: usize) -> Outcome<NodeStatus> {

@@ -1,0 +1,112 @@
+//! Uploads of writers outside the cluster, who code and store their chunks themselves: nothing they say is believed until the nodes confirm it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+
+use super::serve::MAX_STAT;
+use super::{Engine, Staged, unexpected};
+use crate::data::chunk::shard_len;
+use crate::data::manifest::{ChunkRecord, Content, Copy, Manifest};
+use crate::data::placement::{Demand, plan};
+use crate::id::{NodeId, ShardKey};
+use crate::policy::Policy;
+use crate::port::{NodeRequest, NodeResponse, ShardStat};
+use crate::{Error, Result};
+
+impl Engine {
+    /// The copies of `chunk` to make beside those that are `held`, not on nodes to `avoid`. Its own copies mean nothing.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] when the chunk's id does not follow from its roots or its scheme is not the policy's,
+    /// [`crate::ErrorKind::Unavailable`] when too few nodes take shards.
+    pub fn plan_copies(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
+        self.check_chunk(chunk)?;
+        self.plan_beside(chunk, held, avoid)
+    }
+
+    pub(super) fn plan_beside(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
+        let demand = Demand {
+            scheme: chunk.scheme,
+            node_tolerance: self.policy.node_tolerance.into(),
+            chunk: chunk.id,
+            shard_bytes: shard_len(chunk.scheme, chunk.size_bytes) as u64,
+            held,
+            avoid,
+        };
+        plan(&self.view(), &demand)
+    }
+
+    /// Takes what a writer outside the cluster says he stored under the lease of `epoch`, after asking every node whether it has it: the shards of all
+    /// chunks, under this epoch or a later one, with the roots that the chunks' ids commit to. What is returned can be committed like bytes staged here.
+    ///
+    /// Whether the shards of a chunk belong together is the writer's own affair: the id of a chunk names its roots, so nobody else's chunk has them.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] when manifest and chunks contradict the policy or themselves, [`crate::ErrorKind::Conflict`] when a node does not have what
+    /// it is said to have, [`crate::ErrorKind::Unavailable`] when one does not answer or the placement no longer survives what it must.
+    pub async fn stage_direct(&self, epoch: u64, manifest: Manifest, chunks: Vec<ChunkRecord>) -> Result<Staged> {
+        if let Content::Inline(bytes) = &manifest.content
+            && bytes.len() > self.policy.inline_max_bytes as usize
+        {
+            return Err(Error::invalid(format!("at most {} bytes are kept inline, not {}", self.policy.inline_max_bytes, bytes.len())));
+        }
+        let mut by_node: BTreeMap<NodeId, Vec<(ShardKey, ShardStat)>> = BTreeMap::new();
+        for chunk in &chunks {
+            self.check_chunk(chunk)?;
+            self.require_spread(chunk)?;
+            let payload_bytes = shard_len(chunk.scheme, chunk.size_bytes) as u64;
+            for copy in &chunk.copies {
+                let expected = ShardStat { root: chunk.roots[usize::from(copy.shard)], payload_bytes, epoch };
+                by_node.entry(copy.node).or_default().push((ShardKey { chunk: chunk.id, index: copy.shard }, expected));
+            }
+        }
+        try_join_all(by_node.into_iter().map(|(node, shards)| self.require_shards(node, shards))).await?;
+        Ok(Staged::new(epoch, manifest, chunks))
+    }
+
+    /// What a commit says about a chunk holds for everybody who has the same bytes, so a careless placement would be theirs too: it must survive what
+    /// ours survive, and pile no more on one node.
+    fn require_spread(&self, chunk: &ChunkRecord) -> Result<()> {
+        let none = BTreeSet::new();
+        let most = |copies: &[Copy]| {
+            let mut loads: BTreeMap<NodeId, usize> = BTreeMap::new();
+            copies.iter().for_each(|copy| *loads.entry(copy.node).or_default() += 1);
+            loads.into_values().max()
+        };
+        let missing = self.plan_beside(chunk, &chunk.copies, &none)?;
+        if missing.is_empty() && most(&chunk.copies) <= most(&self.plan_beside(chunk, &[], &none)?) {
+            return Ok(());
+        }
+        Err(Error::unavailable(format!("the copies of {:?} do not survive what they must; upload again", chunk.id)))
+    }
+
+    /// Each shard must be on the node, under the epoch of its writer or a later one: a copy that lay there before is not safe from the collector.
+    async fn require_shards(&self, node: NodeId, shards: Vec<(ShardKey, ShardStat)>) -> Result<()> {
+        for some in shards.chunks(MAX_STAT) {
+            let keys = some.iter().map(|(key, _)| *key).collect();
+            let stats = match self.call(node, NodeRequest::Stat { keys }).await? {
+                NodeResponse::Stats(stats) if stats.len() == some.len() => stats,
+                other => return Err(unexpected(node, &other)),
+            };
+            let confirms = |is: &Option<ShardStat>, expected: &ShardStat| {
+                is.is_some_and(|is| is.root == expected.root && is.payload_bytes == expected.payload_bytes && is.epoch >= expected.epoch)
+            };
+            if let Some((_, (key, _))) = stats.iter().zip(some).find(|(is, (_, expected))| !confirms(is, expected)) {
+                return Err(Error::conflict(format!("{node:?} does not have {key:?} as it was uploaded; upload again")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_chunk(&self, chunk: &ChunkRecord) -> Result<()> {
+        let refused = |why: &str| Error::invalid(format!("{:?}: {why}", chunk.id));
+        if chunk.scheme != self.policy.scheme {
+            return Err(refused(&format!("chunks are coded {} here, not {}", self.policy.scheme, chunk.scheme)));
+        }
+        if chunk.size_bytes == 0 || chunk.size_bytes > Policy::MAX_CHUNK_BYTES {
+            return Err(refused(&format!("no chunk has {} bytes", chunk.size_bytes)));
+        }
+        chunk.check().map_err(|e| refused("its id does not follow from scheme, size and roots").with_source(e))
+    }
+}

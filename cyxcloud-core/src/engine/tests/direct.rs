@@ -1,0 +1,101 @@
+use super::*;
+
+use crate::ErrorKind;
+use crate::data::manifest::{ChunkRecord, Content, Copy, Manifest};
+use crate::data::shard::root;
+use crate::id::{NodeId, ShardKey, ShardRoot};
+use crate::port::Store;
+use crate::testing::Fault;
+
+/// What an engine outside the cluster would send: it stored everything, and the lease is alive.
+fn foreign(world: &World, bytes: &[u8]) -> (u64, Manifest, Vec<ChunkRecord>) {
+    let staged = world.stage(bytes, StageKind::Object).unwrap();
+    (staged.epoch(), staged.manifest, staged.chunks)
+}
+
+fn admit(world: &World, (epoch, manifest, chunks): (u64, Manifest, Vec<ChunkRecord>)) -> Result<Staged> {
+    world.time.run(world.engine.stage_direct(epoch, manifest, chunks))
+}
+
+fn refused(world: &World, upload: (u64, Manifest, Vec<ChunkRecord>)) -> ErrorKind {
+    admit(world, upload).unwrap_err().kind()
+}
+
+#[test]
+fn what_the_nodes_confirm_becomes_an_object() {
+    let world = World::new(14, policy());
+    for len in [0, 100, 101, 200_123] {
+        let bytes = payload(3, len);
+        let staged = admit(&world, foreign(&world, &bytes)).unwrap();
+        world.commit(staged, "key").unwrap();
+        assert_eq!(world.get("key").unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_shard_that_is_missing_older_or_another_is_noticed() {
+    let world = World::new(14, policy());
+    let bytes = payload(1, 30_000);
+    let upload = foreign(&world, &bytes);
+    let Copy { shard, node } = upload.2[0].copies[5];
+    let key = ShardKey { chunk: upload.2[0].id, index: shard };
+    let store = world.nodes.store(node.0[0]);
+    let size = world.time.run(store.info(key)).unwrap().unwrap().size_bytes;
+    let frame = world.time.run(store.read(key, 0, size)).unwrap();
+
+    // It lay there before this upload: the collector may take it at any moment.
+    let later = (upload.0 + 1, upload.1.clone(), upload.2.clone());
+    assert_eq!(refused(&world, later), ErrorKind::Conflict);
+    world.time.run(store.delete(key, u64::MAX)).unwrap();
+    assert_eq!(refused(&world, upload.clone()), ErrorKind::Conflict);
+    world.time.run(store.put(key, upload.0, vec![frame.slice(..frame.len() - 1)])).unwrap();
+    assert_eq!(refused(&world, upload.clone()), ErrorKind::Conflict, "its end is missing");
+    world.time.run(store.put(key, upload.0, vec![frame])).unwrap();
+    assert_eq!(admit(&world, upload.clone()).unwrap().size_bytes(), 30_000);
+    world.nodes.set(node.0[0], Fault::Refuses);
+    assert_eq!(refused(&world, upload), ErrorKind::Unavailable);
+}
+
+#[test]
+fn chunks_that_contradict_themselves_or_the_policy_are_refused() {
+    let world = World::new(14, policy());
+    let (epoch, manifest, chunks) = foreign(&world, &payload(1, 30_000));
+    let broken: [fn(&mut ChunkRecord); 5] = [
+        |chunk| chunk.roots[3] = root(b"other bytes"),
+        |chunk| chunk.size_bytes += 1,
+        |chunk| chunk.size_bytes = 0,
+        |chunk| chunk.scheme = Scheme::new(4, 2).unwrap(),
+        |chunk| chunk.copies[0].shard = 200,
+    ];
+    for breaks in broken {
+        let mut chunks = chunks.clone();
+        breaks(&mut chunks[0]);
+        assert_eq!(refused(&world, (epoch, manifest.clone(), chunks)), ErrorKind::Invalid);
+    }
+    let large = Manifest { content: Content::Inline(vec![1; 101]) };
+    assert_eq!(refused(&world, (epoch, large, Vec::new())), ErrorKind::Invalid);
+}
+
+/// Others may have the same bytes: their chunk must not become worse.
+#[test]
+fn a_careless_placement_is_refused() {
+    let world = World::new(14, policy());
+    let (epoch, manifest, chunks) = foreign(&world, &payload(1, 30_000));
+    let with = |copies: Vec<Copy>| (epoch, manifest.clone(), vec![ChunkRecord { copies, ..chunks[0].clone() }]);
+    assert_eq!(refused(&world, with(chunks[0].copies[1..].to_vec())), ErrorKind::Unavailable, "a shard without a copy");
+    let clumped = chunks[0].copies.iter().map(|copy| Copy { node: NodeId([copy.node.0[0] / 4; 16]), ..*copy }).collect();
+    assert_eq!(refused(&world, with(clumped)), ErrorKind::Unavailable);
+    let stranger = chunks[0].copies.iter().map(|copy| Copy { node: NodeId([0xee; 16]), ..*copy }).collect();
+    assert_eq!(refused(&world, with(stranger)), ErrorKind::Unavailable);
+}
+
+#[test]
+fn a_plan_is_given_only_for_what_its_id_names() {
+    let world = World::new(14, policy());
+    let (_, _, chunks) = foreign(&world, &payload(1, 30_000));
+    let plan = |chunk: &ChunkRecord, held: &[Copy]| world.engine.plan_copies(chunk, held, &Default::default());
+    assert_eq!(plan(&chunks[0], &[]).unwrap().len(), 14);
+    assert_eq!(plan(&chunks[0], &chunks[0].copies).unwrap(), []);
+    let forged = ChunkRecord { roots: vec![ShardRoot([1; 32]); 14], ..chunks[0].clone() };
+    assert_eq!(plan(&forged, &[]).unwrap_err().kind(), ErrorKind::Invalid);
+}
