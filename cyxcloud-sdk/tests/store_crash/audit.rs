@@ -22,9 +22,9 @@ pub async fn snapshot(store: &dyn Durable) -> Result<Snapshot, Vec<String>> {
         }
     }
     for number in (0..300).filter(|number| !listed.iter().any(|info| info.key == frames::key(*number))) {
-        let (size, read) = (store.size(frames::key(number)).await, store.read(frames::key(number), 0, 1).await);
-        if !matches!(size, Ok(None)) || !read.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
-            wrong.push(format!("key {number} is not listed, but has size {size:?} and reads as {read:?}"));
+        let (info, read) = (store.info(frames::key(number)).await, store.read(frames::key(number), 0, 1).await);
+        if !matches!(info, Ok(None)) || !read.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            wrong.push(format!("key {number} is not listed, but is known as {info:?} and reads as {read:?}"));
         }
     }
     let sum: u64 = listed.iter().map(|info| info.size_bytes).sum();
@@ -52,10 +52,10 @@ async fn list(store: &dyn Durable) -> Result<Vec<ShardInfo>, String> {
 
 async fn check(store: &dyn Durable, info: &ShardInfo) -> Result<(u16, u64), String> {
     let number = frames::number(info.key).ok_or_else(|| format!("{info:?} is no key that was ever written"))?;
-    let size = store.size(info.key).await;
+    let known = store.info(info.key).await;
     let served = store.read(info.key, 0, u64::MAX).await.map_err(|e| format!("key {number} is listed but cannot be read: {e}"))?;
-    if !matches!(size, Ok(Some(size)) if size == info.size_bytes) || served.len() as u64 != info.size_bytes {
-        return Err(format!("key {number}: listed as {info:?}, has size {size:?} and reads as {} bytes", served.len()));
+    if !matches!(&known, Ok(Some(known)) if known == info) || served.len() as u64 != info.size_bytes {
+        return Err(format!("key {number}: listed as {info:?}, known as {known:?} and reads as {} bytes", served.len()));
     }
     let version = frames::recognise(number, &served).ok_or_else(|| format!("key {number} is served as no frame of it"))?;
     Ok((number, version))

@@ -63,7 +63,7 @@ async fn put_until_full(store: &Arc<dyn Durable>, first: u16) -> BTreeMap<u16, V
                 Ok(()) => drop(there.insert(number, frame(number))),
                 Err(e) => {
                     assert_eq!(e.kind(), ErrorKind::Full, "{e:?}");
-                    assert_eq!(store.size(key(number)).await.unwrap(), None, "what was refused is not there");
+                    assert_eq!(store.info(key(number)).await.unwrap(), None, "what was refused is not there");
                 }
             }
         }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cyxcloud_core::Result;
 use cyxcloud_core::port::Store;
-use cyxcloud_sdk::store::{FilesOptions, FilesStore};
+use cyxcloud_sdk::store::{FilesOptions, FilesStore, SegmentOptions, SegmentStore};
 use futures::future::BoxFuture;
 
 use super::unsynced::Unsynced;
@@ -40,10 +41,22 @@ pub type Opening = BoxFuture<'static, Result<Arc<dyn Durable>>>;
 /// Every kind.
 pub const KINDS: &[Kind] = &[
     Kind { name: "files", compacts: false, open: |root| Box::pin(async { shared(FilesStore::open(root, FILES).await) }) },
+    Kind { name: "segment", compacts: true, open: |root| Box::pin(async { shared(SegmentStore::open(root, SEGMENT).await) }) },
     Kind { name: "unsynced", compacts: false, open: |root| Box::pin(async { shared(Unsynced::open(root).await) }) },
 ];
 
 const FILES: FilesOptions = FilesOptions { capacity_bytes: u64::MAX, reserve_bytes: 0 };
+
+/// Small segments, and everything that dies is collected at once.
+const SEGMENT: SegmentOptions = SegmentOptions {
+    capacity_bytes: u64::MAX,
+    reserve_bytes: 0,
+    segment_bytes: 1 << 20,
+    compact_bytes_per_second: u64::MAX,
+    punch_after: Duration::ZERO,
+    prewrite: false,
+    background: true,
+};
 
 /// The kind of this name.
 pub fn kind(name: &str) -> Kind {
@@ -57,6 +70,17 @@ fn shared<S: Durable>(opened: Result<S>) -> Result<Arc<dyn Durable>> {
 impl Durable for FilesStore {
     fn has_failed(&self) -> bool {
         FilesStore::has_failed(self)
+    }
+}
+
+#[async_trait]
+impl Durable for SegmentStore {
+    fn has_failed(&self) -> bool {
+        SegmentStore::has_failed(self)
+    }
+
+    async fn compact(&self) -> Result<bool> {
+        self.compact_now().await.map(|()| true)
     }
 }
 

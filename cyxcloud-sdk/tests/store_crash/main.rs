@@ -77,7 +77,7 @@ macro_rules! crash_suite {
     )*};
 }
 
-crash_suite!(files);
+crash_suite!(files, segment);
 
 /// A number from the environment, or the default.
 fn setting(name: &str, default: u64) -> u64 {

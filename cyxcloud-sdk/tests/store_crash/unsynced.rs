@@ -65,8 +65,8 @@ impl Store for Unsynced {
         Ok(deleted)
     }
 
-    async fn size(&self, key: ShardKey) -> Result<Option<u64>> {
-        self.memory.size(key).await
+    async fn info(&self, key: ShardKey) -> Result<Option<ShardInfo>> {
+        self.memory.info(key).await
     }
 
     async fn read(&self, key: ShardKey, offset: u64, len: u64) -> Result<Bytes> {
