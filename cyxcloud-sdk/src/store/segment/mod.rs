@@ -39,7 +39,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cyxcloud_core::id::ShardKey;
 use cyxcloud_core::port::{Deleted, ShardInfo, Space, Store};
-use cyxcloud_core::{Error, Result};
+use cyxcloud_core::{Error, ErrorKind, Result};
 use tokio::sync::oneshot;
 
 use self::compact::Maintenance;
@@ -260,6 +260,12 @@ impl Store for SegmentStore {
     }
 
     async fn delete(&self, key: ShardKey, fence: u64) -> Result<Deleted> {
+        let deleted = self.ask(|reply| Request::Delete { key, fence, reply }).await;
+        if !deleted.as_ref().is_err_and(|e| e.kind() == ErrorKind::Full) {
+            return deleted;
+        }
+        // A tombstone needs room too. What earlier deletes left dead may give it; whether it did, the second try tells.
+        let _ = self.compact_now().await;
         self.ask(|reply| Request::Delete { key, fence, reply }).await
     }
 
