@@ -6,7 +6,6 @@
 //! DIR/nodes/node-00/    shards of one node
 //! ```
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use cyxcloud_core::port::{self, Environment, Meta, NodeRecord};
 use cyxcloud_core::{Error, ErrorKind, Result};
 
 use crate::bucket::Bucket;
+use crate::directory_lock::DirectoryLock;
 use crate::environment::TokioEnvironment;
 use crate::meta::SqliteMeta;
 use crate::store::{FilesOptions, FilesStore};
@@ -121,7 +121,7 @@ struct Inner {
     transport: Arc<LocalTransport>,
     account: AccountId,
     directory: PathBuf,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 impl Cluster {
@@ -247,16 +247,11 @@ fn refuse_lost_metadata(directory: &Path) -> Result<()> {
 }
 
 /// Makes `directory` and takes it for this process.
-fn lock(directory: &Path) -> Result<File> {
+fn lock(directory: &Path) -> Result<DirectoryLock> {
     let failed = |e: std::io::Error| Error::internal(format!("cannot use {} as data directory: {e}", directory.display())).with_source(e);
     std::fs::create_dir_all(directory.join("nodes")).map_err(failed)?;
-    let file = File::create(directory.join("lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let path = directory.display();
-            Err(Error::conflict(format!("{path} is in use by another process; stop it or choose another directory")))
-        }
-        Err(TryLockError::Error(e)) => Err(failed(e)),
-    }
+    DirectoryLock::take(&directory.join("lock")).map_err(failed)?.ok_or_else(|| {
+        let path = directory.display();
+        Error::conflict(format!("{path} is in use by another process; stop it or choose another directory"))
+    })
 }

@@ -21,7 +21,8 @@
 mod bucket;
 mod cluster;
 pub mod credential;
-pub mod environment;
+pub mod directory_lock;
+mod environment;
 pub mod meta;
 pub mod store;
 pub mod transport;

@@ -27,7 +27,6 @@ mod shared;
 mod tests;
 mod writer;
 
-use std::fs::File;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
@@ -47,6 +46,7 @@ use self::memory::Unsealed;
 use self::shared::Shared;
 use self::writer::{Request, Writer};
 use super::media::{blocking, lock, stopped};
+use crate::directory_lock::DirectoryLock;
 
 /// What a directory with this file in it holds is a segment store.
 pub(super) const IDENTITY_FILE: &str = "STORE";
@@ -106,7 +106,7 @@ struct Handle {
 struct Running {
     writer: JoinHandle<()>,
     maintenance: JoinHandle<()>,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 impl SegmentStore {

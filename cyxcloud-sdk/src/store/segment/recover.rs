@@ -1,7 +1,7 @@
 //! Opening a store: whose it is, what its segments hold, which of the records of a key is the truth.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,6 +17,7 @@ use super::scan::{self, Content};
 use super::segment::{OpenSegment, path};
 use super::shared::Shared;
 use super::{IDENTITY_FILE, SegmentOptions};
+use crate::directory_lock::DirectoryLock;
 use crate::store::media::{broken, lock, sync_directory};
 
 /// A segment file and what is in it.
@@ -29,7 +30,7 @@ struct Found {
 }
 
 /// Opens the store in `root`: with the segment to go on writing, and what holds the lock of the directory.
-pub(super) fn open(root: PathBuf, options: SegmentOptions) -> Result<(Shared, Option<OpenSegment>, File)> {
+pub(super) fn open(root: PathBuf, options: SegmentOptions) -> Result<(Shared, Option<OpenSegment>, DirectoryLock)> {
     let lock_file = prepare(&root)?;
     let store = identity(&root)?;
     let found = read_segments(&root, store)?;
@@ -41,22 +42,17 @@ pub(super) fn open(root: PathBuf, options: SegmentOptions) -> Result<(Shared, Op
 }
 
 /// Makes the directories, durably, and locks them.
-fn prepare(root: &Path) -> Result<File> {
+fn prepare(root: &Path) -> Result<DirectoryLock> {
     let failed = |e: io::Error| broken(root, e);
     if root.join("shards").exists() {
         let root = root.display();
         return Err(Error::invalid(format!("{root} holds a files store; open it as such, or choose another directory")));
     }
     fs::create_dir_all(root.join("segments")).map_err(failed)?;
-    let lock = File::create(root.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let root = root.display();
-            return Err(Error::conflict(format!("{root} is in use by another process; stop it or choose another directory")));
-        }
-        Err(TryLockError::Error(e)) => return Err(failed(e)),
-    }
+    let lock = DirectoryLock::take(&root.join("lock")).map_err(failed)?.ok_or_else(|| {
+        let root = root.display();
+        Error::conflict(format!("{root} is in use by another process; stop it or choose another directory"))
+    })?;
     sync_directory(root).map_err(failed)?;
     root.parent().map_or(Ok(()), sync_directory).map_err(failed)?;
     Ok(lock)
