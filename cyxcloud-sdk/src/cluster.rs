@@ -6,7 +6,6 @@
 //! DIR/nodes/node-00/    shards of one node
 //! ```
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use cyxcloud_core::{Error, ErrorKind, Result};
 
 use crate::ConnectOptions;
 use crate::bucket::Bucket;
+use crate::directory_lock::DirectoryLock;
 use crate::environment::TokioEnvironment;
 use crate::meta::{SqliteMeta, take_directory};
 use crate::store::{FilesOptions, FilesStore};
@@ -125,7 +125,7 @@ struct Inner {
     account: AccountId,
     directory: PathBuf,
     /// Holds the directory for this process.
-    _lock: Option<File>,
+    _lock: Option<DirectoryLock>,
 }
 
 impl Cluster {

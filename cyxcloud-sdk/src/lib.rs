@@ -21,6 +21,7 @@
 mod bucket;
 mod cluster;
 pub mod credential;
+mod directory_lock;
 pub mod environment;
 pub mod members;
 pub mod meta;
@@ -39,5 +40,6 @@ pub use cyxcloud_core::engine::{Report, Schedule};
 pub use cyxcloud_core::policy::Policy;
 pub use cyxcloud_core::port::{Metadata, ObjectHead, Precondition, Trashed};
 pub use cyxcloud_core::{Error, ErrorKind, Result};
+pub use directory_lock::DirectoryLock;
 pub use remote::ConnectOptions;
 pub use upkeep::Upkeep;

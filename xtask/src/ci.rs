@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, neon, sh, suites};
+use crate::{fuzz, neon, sh, store_crash, suites};
 
 /// Crates that would bring a runtime, sockets or files into core.
 const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "reqwest", "rusqlite", "cyxcloud-sdk"];
@@ -14,6 +14,7 @@ pub fn test() -> Result<()> {
     sh::run("cargo", &["test", "-p", "cyxcloud-core", "--lib", "--quiet", "data::seal"])?;
     // What needs root, and so is not part of a plain `cargo test`.
     sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", "store_files", "--quiet", "--", "--ignored"])?;
+    store_crash::run(50, 12)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
     suites::s3_clients(None, 1024)?;

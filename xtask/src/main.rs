@@ -7,6 +7,7 @@ mod fuzz;
 mod lines;
 mod neon;
 mod sh;
+mod store_crash;
 mod suites;
 
 use clap::{Parser, Subcommand};
@@ -20,7 +21,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Every test: the crates', real S3 clients, kill -9, lost nodes, self-healing, memory, fuzzing, 64-bit ARM. Installs what it needs and says so.
+    /// Every test: the crates', real S3 clients, kill -9, power cuts, lost nodes, self-healing, memory, fuzzing, 64-bit ARM. Installs what it needs and says so.
     Test,
     /// What the gate runs: format, lints, purity of core, documentation, then every test. Changes no file.
     Ci,
@@ -40,6 +41,15 @@ enum Command {
         /// Rounds.
         #[arg(long, default_value_t = 50)]
         rounds: u32,
+    },
+    /// Kills the process and cuts the power under every store, lets syncs fail and fills disks. Needs root for most of it, and says what it skips.
+    StoreCrash {
+        /// Kills of each store and load.
+        #[arg(long, default_value_t = 50)]
+        rounds: u32,
+        /// Power cuts of each store and load.
+        #[arg(long, default_value_t = 12)]
+        cuts: u32,
     },
     /// Plays seeds of the simulator: `cargo xtask sim --seeds 0..5000`, `cargo xtask sim --replay 17 --trace`, `cargo xtask sim --help`.
     #[command(disable_help_flag = true)]
@@ -96,6 +106,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fix => ci::fix(),
         Command::S3Clients { only, big_mib } => suites::s3_clients(only.as_deref(), big_mib),
         Command::Kill9 { rounds } => suites::kill9(rounds),
+        Command::StoreCrash { rounds, cuts } => store_crash::run(rounds, cuts),
         Command::Sim { arguments } => suites::sim(&arguments),
         Command::LostNodes => suites::lost_nodes(),
         Command::SelfHeal => suites::self_heal(),

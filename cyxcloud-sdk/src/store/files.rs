@@ -20,7 +20,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cyxcloud_core::id::{ChunkId, ShardKey};
 use cyxcloud_core::port::{Deleted, ShardInfo, Space, Store};
-use cyxcloud_core::{Error, ErrorKind, Result};
+use cyxcloud_core::{Error, Result};
+
+use super::media::{available_bytes, blocking, broken, is_full, lock, read_at, space, stopped, sync_directory};
+use super::segment::IDENTITY_FILE;
 
 /// Limits of a [`FilesStore`].
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +66,14 @@ impl FilesStore {
     /// Opens the store in `root`, making it where it is missing.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when the directory cannot be made or read.
+    /// [`cyxcloud_core::ErrorKind::Invalid`] for the directory of a segment store, [`cyxcloud_core::ErrorKind::Internal`] when the directory cannot be made or read.
     pub async fn open(root: impl Into<PathBuf>, options: FilesOptions) -> Result<Self> {
         let root = root.into();
         blocking(move || {
+            if root.join(IDENTITY_FILE).exists() {
+                let root = root.display();
+                return Err(Error::invalid(format!("{root} holds a segment store; open it as such, or choose another directory")));
+            }
             let inner = Inner::new(root, options);
             inner.prepare().and_then(|()| inner.scan()).map_err(|e| broken(&inner.root, e))?;
             Ok(Self { inner: Arc::new(inner) })
@@ -89,7 +96,7 @@ impl FilesStore {
     /// Removes every shard, as if the disk had been replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when a file cannot be removed.
+    /// [`cyxcloud_core::ErrorKind::Internal`] when a file cannot be removed.
     pub async fn wipe(&self) -> Result<()> {
         self.run(|inner| {
             let _all: Vec<_> = inner.directories.iter().map(lock).collect();
@@ -109,10 +116,8 @@ impl FilesStore {
     pub fn space_now(&self) -> Space {
         let inner = &self.inner;
         let used_bytes = inner.used_bytes.load(Ordering::Relaxed);
-        let on_disk = rustix::fs::statvfs(&inner.root).map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize));
-        let on_disk = on_disk.saturating_sub(inner.options.reserve_bytes);
-        let free_bytes = inner.options.capacity_bytes.saturating_sub(used_bytes).min(on_disk);
-        Space { capacity_bytes: inner.options.capacity_bytes.min(used_bytes.saturating_add(on_disk)), used_bytes, free_bytes }
+        let on_disk = available_bytes(&inner.root).saturating_sub(inner.options.reserve_bytes);
+        space(inner.options.capacity_bytes, used_bytes, on_disk)
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
@@ -219,9 +224,7 @@ impl Inner {
 
     fn put(&self, key: ShardKey, epoch: u64, pieces: &[Bytes], size_bytes: u64) -> Result<()> {
         let _one_writer = lock(&self.directories[usize::from(key.chunk.0[0])]);
-        if self.failed.load(Ordering::Acquire) {
-            return Err(Error::internal(format!("{} failed to sync; restart the node after checking its disk", self.root.display())));
-        }
+        self.refuse_failed()?;
         let old = self.find(key);
         // What is there is written anew even under a higher epoch: it may have been damaged since, and the caller is told "durable".
         let epoch = old.map_or(epoch, |(known, _)| known.max(epoch));
@@ -271,6 +274,14 @@ impl Inner {
         File::open(directory)
     }
 
+    /// Refuses to acknowledge anything after a failed sync: what is on the disk is not known until the next open.
+    fn refuse_failed(&self) -> Result<()> {
+        match self.failed.load(Ordering::Acquire) {
+            true => Err(stopped(&self.root)),
+            false => Ok(()),
+        }
+    }
+
     /// After a failed sync the kernel may have dropped the dirty pages and call the next one a success: stop for good.
     fn or_fail(&self, synced: io::Result<()>) -> io::Result<()> {
         if synced.as_ref().is_err_and(|e| !is_full(e)) {
@@ -279,14 +290,15 @@ impl Inner {
         synced
     }
 
-    fn remove_durably(&self, key: ShardKey, epoch: u64) -> io::Result<()> {
+    /// Removes the file; the directory it was in, which is to be synced, unless that is gone too.
+    fn remove(&self, key: ShardKey, epoch: u64) -> io::Result<Option<File>> {
         let directory = match File::open(self.directory(key)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
         match fs::remove_file(self.path(key, epoch)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => self.or_fail(directory.sync_all()),
+            _ => Ok(Some(directory)),
         }
     }
 
@@ -305,13 +317,17 @@ impl Inner {
 
     fn delete(&self, key: ShardKey, fence: u64) -> Result<Deleted> {
         let _one_writer = lock(&self.directories[usize::from(key.chunk.0[0])]);
+        // Not even that nothing is there: a put that failed may have reached the disk.
+        self.refuse_failed()?;
         match self.find(key) {
             None => Ok(Deleted::Absent),
             Some((epoch, _)) if epoch >= fence => Ok(Deleted::Kept),
             Some((epoch, size)) => {
-                self.remove_durably(key, epoch).map_err(|e| broken(&self.root, e))?;
+                let directory = self.remove(key, epoch).map_err(|e| broken(&self.root, e))?;
+                // Whether or not this becomes durable, there is nothing left to read.
                 self.index.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
                 self.used_bytes.fetch_sub(size, Ordering::Relaxed);
+                directory.map_or(Ok(()), |directory| self.or_fail(directory.sync_all())).map_err(|e| broken(&self.root, e))?;
                 Ok(Deleted::Gone)
             }
         }
@@ -322,18 +338,8 @@ impl Inner {
 fn read_range(file: &File, size: u64, offset: u64, len: u64) -> io::Result<Bytes> {
     let len = len.min(size.saturating_sub(offset));
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    // Read into memory that nobody has cleared first: clearing cost as much as reading.
-    let mut buffer = Vec::with_capacity(len);
-    while buffer.len() < len {
-        let at = offset + buffer.len() as u64;
-        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), at) {
-            Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    // The allocator may have given more room than was asked for.
-    buffer.truncate(len);
+    let mut buffer = Vec::new();
+    read_at(file, &mut buffer, offset, len)?;
     Ok(buffer.into())
 }
 
@@ -360,26 +366,4 @@ fn parse_name(name: &str) -> Option<(ShardKey, u64)> {
     let index = u8::from_str_radix(fields.next()?, 16).ok()?;
     let epoch = u64::from_str_radix(fields.next()?, 16).ok()?;
     fields.next().is_none().then_some((ShardKey { chunk, index }, epoch))
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path)?.sync_all()
-}
-
-fn lock(mutex: &Mutex<()>) -> std::sync::MutexGuard<'_, ()> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn is_full(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-fn broken(root: &Path, e: io::Error) -> Error {
-    let kind = if is_full(&e) { ErrorKind::Full } else { ErrorKind::Internal };
-    Error::new(kind, format!("store {}: {e}", root.display())).with_source(e)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(Error::internal("a store operation panicked").with_source(e)))
 }

@@ -1,6 +1,5 @@
 //! Which database holds the metadata, and who else may use it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ pub struct Database {
     /// The metadata.
     pub meta: Arc<dyn Meta>,
     /// Says that this process uses the directory, as long as it does.
-    _shared: File,
+    _shared: cyxcloud_sdk::DirectoryLock,
 }
 
 impl DatabaseArgs {
