@@ -14,6 +14,7 @@ pub fn test() -> Result<()> {
     sh::run("cargo", &["test", "-p", "cyxcloud-core", "--lib", "--quiet", "data::seal"])?;
     // What needs root, and so is not part of a plain `cargo test`.
     sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", "store_files", "--quiet", "--", "--ignored"])?;
+    sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--features", "bucket", "--test", "store_bucket", "--quiet"])?;
     store_crash::run(50, 12)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
@@ -34,6 +35,8 @@ pub fn gate() -> Result<()> {
     sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     core_is_pure()?;
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    let bucket = ["clippy", "-p", "cyxcloud-sdk", "--features", "bucket", "--all-targets", "--quiet", "--", "-D", "warnings"];
+    sh::run("cargo", &bucket)?;
     sh::check(
         std::process::Command::new("cargo").args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
         "cargo doc",
