@@ -1,6 +1,7 @@
 //! Giving space back: holes where records died, whole segments where all did, copies where little is left.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -48,11 +49,11 @@ impl Maintenance {
         let (rate, punch_after) = (shared.options.compact_bytes_per_second.max(1), shared.options.punch_after);
         let mut retry = None;
         while let Some(spare) = shared.upkeep.wait(retry) {
-            if spare {
-                self.make_spare();
-            }
             if !shared.options.background || shared.has_failed() {
                 continue;
+            }
+            if spare {
+                self.make_spare();
             }
             let mut pace = |bytes: u64| shared.upkeep.pause(Duration::from_secs_f64(bytes as f64 / rate as f64));
             let until = Instant::now().checked_sub(punch_after);
@@ -88,6 +89,7 @@ impl Maintenance {
         let _alone = lock(&self.shared.collecting);
         let mut damaged = Vec::new();
         self.punch(until)?;
+        self.drop_large_spare().map_err(|e| broken(&self.shared.root, e))?;
         while let Some(segment) = self.sparsest(&damaged) {
             if !self.empty(segment, go_on)? {
                 damaged.push(segment);
@@ -97,6 +99,14 @@ impl Maintenance {
             }
         }
         Ok(())
+    }
+
+    /// A spare of better times is more than a store that shrank should hold on to.
+    fn drop_large_spare(&self) -> io::Result<()> {
+        let shared = &self.shared;
+        let wanted_bytes = shared.wanted_segment_bytes();
+        let large = lock(&shared.spare).take_if(|spare| spare.bytes > 2 * wanted_bytes);
+        large.map_or(Ok(()), |spare| shared.unlink(spare.number))
     }
 
     /// Punches holes where records died, except in segments that are about to go as a whole.

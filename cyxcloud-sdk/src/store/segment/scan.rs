@@ -37,13 +37,13 @@ pub(super) fn read(file: &File, bytes: u64, home: &Home) -> Result<Option<Conten
     // A slot that is neither whole nor untouched may have told of a later life than the other one does.
     let doubtful = slots.iter().zip(&headers).any(|(slot, header)| header.is_none() && slot.iter().any(|byte| *byte != 0));
     let (newest, slot) = if headers[1].map(|h| h.life) > headers[0].map(|h| h.life) { (headers[1], 1) } else { (headers[0], 0) };
-    if !doubtful && let Some(header) = newest {
-        if let Some((trailer, entries)) = footer(&mut window, bytes, home)?
-            && trailer.life == header.life
-        {
-            let (life, sequence, tail) = (header.life, header.sequence, trailer.tail);
-            return Ok(Some(Content { life, slot, sequence, entries, tail, sealed: true, doubtful }));
-        }
+    if !doubtful
+        && let Some(header) = newest
+        && let Some((trailer, entries)) = footer(&mut window, bytes, home)?
+        && trailer.life == header.life
+    {
+        let (life, sequence, tail) = (header.life, header.sequence, trailer.tail);
+        return Ok(Some(Content { life, slot, sequence, entries, tail, sealed: true, doubtful }));
     }
     let records = records(&mut window, bytes, home)?;
     let latest = records.iter().map(|record| record.header.life).max();
