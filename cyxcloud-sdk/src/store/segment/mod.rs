@@ -218,6 +218,8 @@ impl Handle {
         self.shared.upkeep.stop();
         // A thread that panicked has said so; there is nothing left to wait for.
         let _ = running.maintenance.join();
+        // Who else collects ends with what he is at: the directory is released below.
+        drop(lock(&self.shared.collecting));
         let _ = self.requests.send(Request::Stop);
         let _ = running.writer.join();
     }

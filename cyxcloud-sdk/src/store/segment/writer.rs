@@ -367,9 +367,10 @@ impl Writer {
         self.active = None;
         shared.active_free_bytes.store(0, Ordering::Relaxed);
         lock(&shared.spare).take();
-        lock(&shared.readers).clear();
         shared.index_mut().clear();
-        shared.reset().map_err(|e| broken(&shared.root, e))
+        let reset = shared.reset().map_err(|e| broken(&shared.root, e));
+        lock(&shared.readers).clear();
+        reset
     }
 }
 
