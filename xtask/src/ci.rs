@@ -13,7 +13,9 @@ pub fn test() -> Result<()> {
     // The whole workspace has AWS-LC, through the benches; sealing without it is tested by itself.
     sh::run("cargo", &["test", "-p", "cyxcloud-core", "--lib", "--quiet", "data::seal"])?;
     // What needs root, and so is not part of a plain `cargo test`.
-    sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", "store_files", "--quiet", "--", "--ignored"])?;
+    for suite in ["store_files", "store_segment"] {
+        sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", suite, "--quiet", "--", "--ignored"])?;
+    }
     sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--features", "bucket", "--test", "store_bucket", "--quiet"])?;
     store_crash::run(50, 12)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
