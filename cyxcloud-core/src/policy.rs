@@ -24,6 +24,8 @@ pub struct Policy {
     pub get_window_chunks: usize,
     /// A read that has not answered after this time is hedged with a parity shard.
     pub hedge_after_ms: u64,
+    /// Shards that are not durable after this time while `k` others are go to other nodes as well.
+    pub store_hedge_after_ms: u64,
     /// A node that has not answered a request after this time counts as failed for it.
     pub request_timeout_ms: u64,
     /// A body that brings nothing for this long is given up: its lease holds back garbage collection for everybody.
@@ -55,6 +57,7 @@ impl Default for Policy {
             idle_buffer_bytes: 64 << 20,
             get_window_chunks: 2,
             hedge_after_ms: 250,
+            store_hedge_after_ms: 1_000,
             request_timeout_ms: 30_000,
             body_idle_ms: 60_000,
             lease_ttl_ms: 60_000,
@@ -101,6 +104,10 @@ impl Policy {
         )?;
         require(self.put_window_chunks >= 1, "put_window_chunks must be at least 1".into())?;
         require(self.get_window_chunks >= 1, "get_window_chunks must be at least 1".into())?;
+        require(
+            self.hedge_after_ms >= 1 && self.store_hedge_after_ms >= 1,
+            "hedge_after_ms and store_hedge_after_ms must be at least 1".into(),
+        )?;
         require(self.request_timeout_ms > self.hedge_after_ms, "request_timeout_ms must exceed hedge_after_ms".into())?;
         require(self.body_idle_ms >= 1, "body_idle_ms must be at least 1".into())?;
         require(self.lease_ttl_ms >= 3, "lease_ttl_ms must be at least 3".into())?;
@@ -118,13 +125,14 @@ mod tests {
     #[test]
     fn the_default_is_valid_and_each_bound_is_enforced() {
         Policy::default().validate().unwrap();
-        let broken: [fn(&mut Policy); 13] = [
+        let broken: [fn(&mut Policy); 14] = [
             |p| p.chunk_size_bytes = 1023,
             |p| p.chunk_size_bytes = Policy::MAX_CHUNK_BYTES + 1,
             |p| p.inline_max_bytes = Policy::MAX_INLINE_BYTES + 1,
             |p| p.node_tolerance = 5,
             |p| p.put_window_chunks = 0,
             |p| p.get_window_chunks = 0,
+            |p| p.store_hedge_after_ms = 0,
             |p| p.request_timeout_ms = p.hedge_after_ms,
             |p| p.body_idle_ms = 0,
             |p| p.lease_ttl_ms = 2,

@@ -16,10 +16,11 @@ use cyxcloud_core::policy::Policy;
 use cyxcloud_core::port::{self, Environment, Meta, NodeRecord};
 use cyxcloud_core::{Error, ErrorKind, Result};
 
+use crate::ConnectOptions;
 use crate::bucket::Bucket;
 use crate::directory_lock::DirectoryLock;
 use crate::environment::TokioEnvironment;
-use crate::meta::SqliteMeta;
+use crate::meta::{SqliteMeta, take_directory};
 use crate::store::{FilesOptions, FilesStore};
 use crate::transport::{LocalNode, LocalTransport};
 
@@ -75,7 +76,9 @@ impl ClusterBuilder {
             return Err(Error::invalid(format!("a local cluster has 1 to 1000 nodes, not {}", self.nodes)));
         }
         let directory = directory.as_ref().to_path_buf();
-        let lock = lock(&directory)?;
+        let lock = take_directory(&directory)?;
+        let nodes = directory.join("nodes");
+        std::fs::create_dir_all(&nodes).map_err(|e| Error::internal(format!("cannot make {}: {e}", nodes.display())).with_source(e))?;
         refuse_lost_metadata(&directory)?;
         let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
         let meta: Arc<dyn Meta> = Arc::new(SqliteMeta::open(directory.join("meta.db"), env.clone()).await?);
@@ -86,7 +89,7 @@ impl ClusterBuilder {
         let ports = Ports { meta, transport: transport.clone(), members: transport.clone(), env };
         let engine = Engine::new(ports, self.policy)?;
         engine.refresh_nodes().await?;
-        Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory, _lock: lock }) })
+        Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory, _lock: Some(lock) }) })
     }
 
     async fn open_nodes(&self, directory: &Path, meta: &dyn Meta, env: &dyn Environment) -> Result<Vec<LocalNode>> {
@@ -110,7 +113,7 @@ impl ClusterBuilder {
     }
 }
 
-/// An open cluster. Clones share it; the directory is released when the last one is dropped.
+/// An open cluster. Clones share it; the directory of a local one is released when the last of them is dropped.
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
@@ -121,7 +124,8 @@ struct Inner {
     transport: Arc<LocalTransport>,
     account: AccountId,
     directory: PathBuf,
-    _lock: DirectoryLock,
+    /// Holds the directory for this process.
+    _lock: Option<DirectoryLock>,
 }
 
 impl Cluster {
@@ -131,6 +135,29 @@ impl Cluster {
     /// See [`ClusterBuilder::open`].
     pub async fn open(directory: impl AsRef<Path>) -> Result<Self> {
         Self::builder().open(directory).await
+    }
+
+    /// Connects to a cluster on other machines: objects are coded here, and shards go straight between this process and the nodes. Must be called on
+    /// a tokio runtime.
+    ///
+    /// ```no_run
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::{Cluster, ConnectOptions};
+    ///
+    /// let cluster = Cluster::connect(ConnectOptions::new("gateway:50052", "CYXKEY", "SECRET")).await?;
+    /// cluster.ensure_bucket("photos").await?.put("2026/cat.jpg", "meow").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Unavailable`] when the gateway cannot be reached, [`cyxcloud_core::ErrorKind::Invalid`] when it does not know the
+    /// access key.
+    pub async fn connect(options: ConnectOptions) -> Result<Self> {
+        let (engine, account) = crate::remote::connect(options).await?;
+        let transport = Arc::new(LocalTransport::new(Vec::new()));
+        Ok(Self { inner: Arc::new(Inner { engine, transport, account, directory: PathBuf::new(), _lock: None }) })
     }
 
     /// Opens a cluster with other nodes or another policy.
@@ -211,12 +238,12 @@ impl Cluster {
         &self.inner.engine
     }
 
-    /// The nodes of this process.
+    /// The nodes of this process; none of a cluster on other machines.
     pub fn local_nodes(&self) -> &LocalTransport {
         &self.inner.transport
     }
 
-    /// Where it is.
+    /// Where it is; empty for a cluster on other machines.
     pub fn directory(&self) -> &Path {
         &self.inner.directory
     }
@@ -244,14 +271,4 @@ fn refuse_lost_metadata(directory: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Makes `directory` and takes it for this process.
-fn lock(directory: &Path) -> Result<DirectoryLock> {
-    let failed = |e: std::io::Error| Error::internal(format!("cannot use {} as data directory: {e}", directory.display())).with_source(e);
-    std::fs::create_dir_all(directory.join("nodes")).map_err(failed)?;
-    DirectoryLock::take(&directory.join("lock")).map_err(failed)?.ok_or_else(|| {
-        let path = directory.display();
-        Error::conflict(format!("{path} is in use by another process; stop it or choose another directory"))
-    })
 }

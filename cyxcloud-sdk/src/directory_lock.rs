@@ -9,13 +9,22 @@ use std::path::Path;
 /// It is let go explicitly: closing the file is not enough while a process that is just being started has inherited it, and a program that
 /// starts others would now and then find its own directory in use.
 #[derive(Debug)]
-pub(crate) struct DirectoryLock(File);
+pub struct DirectoryLock(File);
 
 impl DirectoryLock {
-    /// Takes the lock file `path`, made where it is missing. None when another process has it.
+    /// Takes the lock file `path`, made where it is missing, for this process alone. None when another process has it.
     pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
+        Self::lock(path, File::try_lock)
+    }
+
+    /// Takes it beside others who share it. None when somebody has it to himself.
+    pub(crate) fn share(path: &Path) -> io::Result<Option<Self>> {
+        Self::lock(path, File::try_lock_shared)
+    }
+
+    fn lock(path: &Path, how: impl FnOnce(&File) -> Result<(), TryLockError>) -> io::Result<Option<Self>> {
         let file = File::create(path)?;
-        match file.try_lock() {
+        match how(&file) {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(e),

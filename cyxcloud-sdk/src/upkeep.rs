@@ -1,6 +1,8 @@
 //! Upkeep beside an embedding application.
 
-use cyxcloud_core::engine::{Report, Schedule};
+use std::sync::Arc;
+
+use cyxcloud_core::engine::{Engine, Report, Schedule};
 use tokio::task::JoinHandle;
 
 use crate::Cluster;
@@ -13,6 +15,11 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
+    /// Upkeep by `engine`, whose metadata and transport are the caller's. See [`Cluster::spawn_upkeep`].
+    pub fn spawn(engine: Arc<Engine>, schedule: Schedule, report: impl Fn(Report) + Send + Sync + 'static) -> Self {
+        Self { task: tokio::spawn(async move { engine.upkeep(schedule, &report).await }) }
+    }
+
     /// Ends it and returns when nothing of it runs any more; a cluster that nobody else holds can be opened again then. Repairs that were
     /// under way are taken up by the next upkeep.
     pub async fn stop(mut self) {

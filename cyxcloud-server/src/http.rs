@@ -181,8 +181,8 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
     graceful.shutdown().await;
 }
 
-/// Raises the limit of open files as far as it goes and leaves half of it to shards and metadata.
-fn max_connections() -> usize {
+/// How many connections there may be: raises the limit of open files as far as it goes and leaves half of it to shards and metadata.
+pub fn max_connections() -> usize {
     let limit = getrlimit(Resource::Nofile);
     // Refused, the old limit stays.
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_ok();

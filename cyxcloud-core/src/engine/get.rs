@@ -1,5 +1,6 @@
 //! GET: data shards first, a parity shard for each that is missing, bad or slow; every byte verified before it is used.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
@@ -98,8 +99,11 @@ impl Engine {
         if piece.range.len() < record.size_bytes as usize {
             let part = pin!(self.read_part(record, piece.range.clone()));
             let hedge = self.env().sleep(self.policy.hedge_after_ms);
-            if let Either::Left((Ok(parts), _)) = select(part, hedge).await {
-                return Ok(parts);
+            match select(part, hedge).await {
+                Either::Left((Ok(parts), _)) => return Ok(parts),
+                Either::Left((Err(_), _)) => {}
+                // So that the whole read does not wait for the same node again.
+                Either::Right(_) => self.note_slow(record, self.touched(record, &piece.range)),
             }
         }
         let whole = self.read_chunk(record).await?;
@@ -109,12 +113,17 @@ impl Engine {
     /// The fast way to a part of a chunk: proven ranges of the data shards it lies in, and nothing else.
     async fn read_part(&self, record: &ChunkRecord, range: Range<usize>) -> Result<Vec<Bytes>> {
         let len = shard_len(record.scheme, record.size_bytes);
-        let shards = range.start / len..=(range.end.max(1) - 1) / len;
-        try_join_all(shards.map(|index| {
-            let within = |at: usize| at.saturating_sub(index * len).min(len) as u64;
-            self.fetch_range(record, index as u8, ByteRange { start: within(range.start), end: within(range.end) })
+        try_join_all(self.touched(record, &range).map(|index| {
+            let within = |at: usize| at.saturating_sub(usize::from(index) * len).min(len) as u64;
+            self.fetch_range(record, index, ByteRange { start: within(range.start), end: within(range.end) })
         }))
         .await
+    }
+
+    /// The data shards that a range lies in.
+    fn touched(&self, record: &ChunkRecord, range: &Range<usize>) -> impl Iterator<Item = u8> + use<> {
+        let len = shard_len(record.scheme, record.size_bytes);
+        (range.start / len..=(range.end.max(1) - 1) / len).map(|index| index as u8)
     }
 
     async fn fetch_range(&self, record: &ChunkRecord, index: u8, range: ByteRange) -> Result<Bytes> {
@@ -165,24 +174,30 @@ impl Engine {
     pub(super) async fn gather(&self, record: &ChunkRecord) -> Result<Vec<Option<Bytes>>> {
         let (k, total) = (record.scheme.data(), record.scheme.total());
         let mut waiting = self.rank(record).into_iter();
-        let mut running: FuturesUnordered<_> = waiting.by_ref().take(k).map(|index| self.fetch_shard(record, index)).collect();
+        let mut asked: BTreeSet<u8> = waiting.by_ref().take(k).collect();
+        let mut running: FuturesUnordered<_> = asked.iter().map(|index| self.fetch_shard(record, *index)).collect();
         let mut hedge = self.env().sleep(self.policy.hedge_after_ms);
         let mut shards: Vec<Option<Bytes>> = vec![None; total];
         let (mut found, mut failures) = (0, Vec::new());
         while found < k {
             match select(running.next(), hedge).await {
                 Either::Left((Some((index, Ok(payload))), timer)) => {
+                    asked.remove(&index);
                     shards[usize::from(index)] = Some(payload);
                     found += 1;
                     hedge = timer;
                 }
-                Either::Left((Some((_, Err(error))), timer)) => {
+                Either::Left((Some((index, Err(error))), timer)) => {
                     failures.push(error);
-                    running.extend(waiting.next().map(|index| self.fetch_shard(record, index)));
+                    asked.remove(&index);
+                    let next = waiting.next();
+                    asked.extend(next);
+                    running.extend(next.map(|index| self.fetch_shard(record, index)));
                     hedge = timer;
                 }
                 Either::Left((None, _)) => return Err(too_few(record, found, failures)),
                 Either::Right(_) => {
+                    self.note_slow(record, std::mem::take(&mut asked));
                     running.extend(waiting.by_ref().map(|index| self.fetch_shard(record, index)));
                     hedge = self.env().sleep(self.policy.request_timeout_ms);
                 }
@@ -191,10 +206,22 @@ impl Engine {
         Ok(shards)
     }
 
-    /// Shard indexes in the order to ask for them: data before parity, reachable before doubtful.
+    /// Notes whoever was asked for these shards and lets us wait, unless they are so many that everything is slow.
+    fn note_slow(&self, record: &ChunkRecord, asked: impl IntoIterator<Item = u8>) {
+        let nodes: Vec<NodeId> = asked.into_iter().filter_map(|index| self.reachable(record, index)).collect();
+        if nodes.len() <= record.scheme.parity() {
+            nodes.into_iter().for_each(|node| self.slow.note(node, self.now()));
+        }
+    }
+
+    /// Shard indexes in the order to ask for them: data before parity, those that answer quickly before slow ones, reachable before doubtful.
     fn rank(&self, record: &ChunkRecord) -> Vec<u8> {
         let mut order: Vec<u8> = (0..record.scheme.total()).map(|index| index as u8).collect();
-        order.sort_by_key(|index| self.reachable(record, *index).is_none());
+        let slow = self.slow.nodes(self.now());
+        order.sort_by_key(|index| match self.reachable(record, *index) {
+            None => 2,
+            Some(node) => u8::from(slow.contains(&node)),
+        });
         order
     }
 

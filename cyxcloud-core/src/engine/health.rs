@@ -127,8 +127,8 @@ impl Engine {
         }
     }
 
-    /// What a chunk written now would survive.
-    fn write_tolerance(&self) -> Option<usize> {
+    /// How many nodes may be lost at once without losing a chunk that is written now; None when nothing can be written.
+    pub fn write_tolerance(&self) -> Option<usize> {
         let demand = Demand {
             scheme: self.policy.scheme,
             node_tolerance: self.policy.node_tolerance.into(),

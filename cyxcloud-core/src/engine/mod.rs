@@ -16,8 +16,10 @@ pub mod list;
 pub mod nodes;
 pub mod put;
 pub mod repair;
+mod scatter;
 pub mod scrub;
 pub mod serve;
+mod slow;
 mod survey;
 mod suspects;
 pub mod upkeep;
@@ -66,6 +68,7 @@ pub struct Engine {
     buffers: Arc<Pool>,
     nodes: nodes::Nodes,
     suspects: suspects::Suspects,
+    slow: slow::Slow,
     /// False only in the simulator, which must notice.
     verifies_shards: bool,
 }
@@ -90,9 +93,9 @@ impl Engine {
 
     fn build(ports: Ports, policy: Policy, verifies_shards: bool) -> Result<Self> {
         policy.validate()?;
-        let (nodes, suspects) = Default::default();
+        let (nodes, suspects, slow) = Default::default();
         let buffers = Pool::new(policy.idle_buffer_bytes);
-        Ok(Self { ports, policy, coders: Mutex::default(), buffers, nodes, suspects, verifies_shards })
+        Ok(Self { ports, policy, coders: Mutex::default(), buffers, nodes, suspects, slow, verifies_shards })
     }
 
     /// The metadata store.

@@ -2,21 +2,18 @@
 //! makes them visible ([`Engine::commit`]). A writer that stops anywhere between leaves the old object and some orphans.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::future::{Either, select};
-use futures::stream::{self, BoxStream, FuturesUnordered, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
-use super::{Engine, unexpected};
+use super::Engine;
 use crate::control::health::{CopyState, standing, urgent_at};
 use crate::data::chunk::{Chunk, Chunker};
-use crate::data::coded::{CodedChunk, code};
-use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
-use crate::data::shard::Frame;
+use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Manifest};
 use crate::id::{NodeId, UploadId, VersionId};
 use crate::policy::Policy;
-use crate::port::{CommitObject, CommitPart, NewVersion, NodeRequest, NodeResponse, Object, Part};
+use crate::port::{CommitObject, CommitPart, NewVersion, Object, Part};
 use crate::{Error, Result, Timestamp};
 
 /// What staged bytes will become.
@@ -191,67 +188,15 @@ impl Engine {
         if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes as usize && source.ended().await? {
             return Ok(Staged { epoch, manifest: Manifest::from(first.map_or_else(Bytes::new, Chunk::into_bytes)), chunks: Vec::new() });
         }
-        let slow = Mutex::default();
         let stored: Vec<ChunkRecord> = stream::iter(first.map(Ok))
             .chain(source.rest())
-            .map_ok(|chunk| self.store_chunk(epoch, chunk, &slow))
+            .map_ok(|chunk| self.store_chunk(epoch, chunk))
             .try_buffered(self.policy.put_window_chunks)
             .try_collect()
             .await?;
         let refs = stored.iter().map(|c| ChunkRef { id: c.id, size_bytes: c.size_bytes }).collect();
         let distinct: BTreeMap<_, _> = stored.into_iter().map(|c| (c.id, c)).collect();
         Ok(Staged { epoch, manifest: Manifest { content: Content::Chunks(refs) }, chunks: distinct.into_values().collect() })
-    }
-
-    /// Codes one chunk and makes `k + m` shards of it durable, on spare nodes where chosen ones fail. Nodes that let an earlier
-    /// chunk of the upload wait are in `slow` and are used only when it does not go without them.
-    async fn store_chunk(&self, epoch: u64, chunk: Chunk, slow: &Mutex<BTreeSet<NodeId>>) -> Result<ChunkRecord> {
-        let coder = self.coder(self.policy.scheme);
-        let pool = self.buffers.clone();
-        let coded = self.compute(move || code(&coder, &pool, chunk)).await??;
-        let mut held: Vec<Copy> = Vec::new();
-        let mut failed = BTreeSet::new();
-        let mut cause = None;
-        loop {
-            let avoid = &failed | &*slow.lock().unwrap_or_else(PoisonError::into_inner);
-            let plan = |avoid| self.plan_beside(&coded.record, &held, avoid);
-            let planned = plan(&avoid).or_else(|_| plan(&failed));
-            let wanted = planned.map_err(|e| match cause.take() {
-                Some(cause) => Error::unavailable(format!("{e}; the last node refused with: {cause}")).with_source(cause),
-                None => e,
-            })?;
-            if wanted.is_empty() {
-                return Ok(ChunkRecord { copies: held, ..coded.record });
-            }
-            self.ports.transport.announce(epoch, &coded.record, &wanted).await?;
-            let asked = self.now();
-            let mut stores: FuturesUnordered<_> = wanted.iter().map(|copy| self.store_coded(epoch, &coded, *copy)).collect();
-            while let Some((copy, outcome)) = stores.next().await {
-                match outcome {
-                    Ok(()) => held.push(copy),
-                    Err(error) => {
-                        failed.insert(copy.node);
-                        if self.now() >= asked.plus_ms(self.policy.request_timeout_ms) {
-                            slow.lock().unwrap_or_else(PoisonError::into_inner).insert(copy.node);
-                        }
-                        cause = Some(error);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn store_coded(&self, epoch: u64, coded: &CodedChunk, copy: Copy) -> (Copy, Result<()>) {
-        let frame = coded.frames[usize::from(copy.shard)].clone();
-        (copy, self.store_shard(epoch, copy.node, frame).await)
-    }
-
-    /// Makes one copy durable on its node.
-    pub(super) async fn store_shard(&self, epoch: u64, node: NodeId, frame: Frame) -> Result<()> {
-        match self.call(node, NodeRequest::Store { epoch, frame }).await? {
-            NodeResponse::Stored => Ok(()),
-            other => Err(unexpected(node, &other)),
-        }
     }
 }
 

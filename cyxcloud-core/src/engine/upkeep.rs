@@ -16,9 +16,9 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// Repair scans (`SCAN_INTERVAL_SECS`). The first is made at once; a node that is given up or comes back, or damage
-    /// that scrubbing found, brings the next one forward.
+    /// that scrubbing found, brings the next one forward. 0 does none: another process of the cluster repairs.
     pub repair_ms: u64,
-    /// Garbage collections.
+    /// Garbage collections; 0 does none.
     pub gc_ms: u64,
     /// Stretches of scrubbing; 0 does none.
     pub scrub_ms: u64,
@@ -99,6 +99,9 @@ impl Engine {
     }
 
     async fn keep_repairing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), hurried: &mut mpsc::Receiver<()>) {
+        if schedule.repair_ms == 0 {
+            return;
+        }
         loop {
             let mut done = self.plan_repairs().await.map(|scan| report(Report::Scan(scan)));
             let mut more = false;
@@ -133,6 +136,9 @@ impl Engine {
     }
 
     async fn keep_collecting(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
+        if schedule.gc_ms == 0 {
+            return;
+        }
         loop {
             self.env().sleep(schedule.gc_ms).await;
             let done = self.collect_garbage().await.map(|collected| report(Report::Collected(collected)));

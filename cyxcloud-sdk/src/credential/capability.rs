@@ -1,21 +1,19 @@
 //! What lets somebody ask something of a node: short-lived, signed with the cluster key.
 
 use bytes::Bytes;
-use cyxcloud_core::data::manifest::{ChunkRecord, Copy, decode, encode};
+use cyxcloud_core::data::manifest::{ChunkRecord, Copy};
+use cyxcloud_core::data::shard::{MAX_PAYLOAD_BYTES, frame_bytes};
 use cyxcloud_core::id::{ChunkId, NodeId, ShardKey, ShardRoot};
 use cyxcloud_core::port::NodeRequest;
 use cyxcloud_core::{Error, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::identity::{Identity, PublicKey, SIGNATURE_BYTES};
+use super::identity::{Identity, PublicKey};
 
 /// The metadata key that carries a capability.
 pub const CAPABILITY_METADATA: &str = "cyx-capability-bin";
 
-const VERSION: u8 = 1;
-const PURPOSE: &[u8] = b"cyxcloud capability v1\0";
-/// No right capability is longer.
-const MAX_BYTES: usize = 512;
+const PURPOSE: &str = "capability";
 /// How long a capability lives.
 const LIFE_MS: u64 = 5 * 60_000;
 /// How far the clock of a node may be ahead of the signer's.
@@ -34,6 +32,8 @@ pub enum Operation {
     Inspect,
     /// Prove who the node is.
     Identify,
+    /// Take no new shards, or take them again.
+    Drain,
 }
 
 /// The right to ask one thing of one node.
@@ -47,9 +47,9 @@ pub struct Capability {
     pub shard: Option<(ChunkId, u8)>,
     /// The BLAKE3 root of the payload that may be stored: the chunk's id commits to it, so nobody can put other bytes under it.
     pub root: Option<ShardRoot>,
-    /// Length of the payload to store; the most that may be read.
+    /// Length of the payload to store; the most that one answer to a read may have.
     pub size_bytes: u64,
-    /// The epoch to store under; the fence to delete with.
+    /// The epoch to store under; the fence to delete with; 1 to drain and 0 to end that.
     pub epoch: u64,
     /// Good up to and with this time.
     pub expires: Timestamp,
@@ -63,7 +63,7 @@ impl Capability {
                 let header = frame.header();
                 Self::store(node, header.key, header.root, header.payload_bytes, *epoch, now)
             }
-            NodeRequest::Read { key } | NodeRequest::ReadRange { key, .. } => Self::read(node, *key, u64::MAX, now),
+            NodeRequest::Read { key } | NodeRequest::ReadRange { key, .. } => Self::read(node, *key, MAX_PAYLOAD_BYTES, now),
             NodeRequest::Delete { key, fence } => {
                 Self { shard: Some((key.chunk, key.index)), epoch: *fence, ..Self::bare(Operation::Delete, node, now) }
             }
@@ -77,8 +77,10 @@ impl Capability {
         Self { shard, root: Some(root), size_bytes, epoch, ..Self::bare(Operation::Store, node, now) }
     }
 
-    /// The right to read a shard of at most this length.
-    pub fn read(node: NodeId, key: ShardKey, size_bytes: u64, now: Timestamp) -> Self {
+    /// The right to read a shard of this length.
+    pub fn read(node: NodeId, key: ShardKey, payload_bytes: u64, now: Timestamp) -> Self {
+        // A proof of all of it is a little longer.
+        let size_bytes = frame_bytes(payload_bytes);
         Self { shard: Some((key.chunk, key.index)), size_bytes, ..Self::bare(Operation::Read, node, now) }
     }
 
@@ -87,16 +89,27 @@ impl Capability {
         Self::bare(Operation::Identify, node, now)
     }
 
+    /// The right to tell a node to take no new shards, or to take them again.
+    pub fn drain(node: NodeId, draining: bool, now: Timestamp) -> Self {
+        Self { epoch: draining.into(), ..Self::bare(Operation::Drain, node, now) }
+    }
+
     fn bare(operation: Operation, node: NodeId, now: Timestamp) -> Self {
         Self { operation, node, shard: None, root: None, size_bytes: 0, epoch: 0, expires: now.plus_ms(LIFE_MS) }
     }
 
     /// The signed form.
     pub fn sign(&self, cluster: &Identity) -> Bytes {
-        let mut signed = encode(VERSION, self);
-        let signature = cluster.sign(&[PURPOSE, &signed].concat());
-        signed.extend_from_slice(&signature);
-        signed.into()
+        cluster.seal(PURPOSE, self)
+    }
+
+    /// Whether this lets a shard be stored, asked before its payload is hashed. The caller has checked node, time and signature.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Invalid`] saying what does not fit.
+    pub fn allows_store(&self, key: ShardKey, root: ShardRoot, size_bytes: u64, epoch: u64) -> Result<()> {
+        let needed = Self { expires: self.expires, ..Self::store(self.node, key, root, size_bytes, epoch, Timestamp(0)) };
+        if needed == *self { Ok(()) } else { Err(other_thing()) }
     }
 
     /// Whether this lets `request` be asked. The caller has checked node, time and signature.
@@ -110,8 +123,12 @@ impl Capability {
             // How long the shard is only the node knows; it compares then.
             needed.size_bytes = self.size_bytes;
         }
-        if needed == *self { Ok(()) } else { Err(Error::invalid("the capability is for something else than what is asked")) }
+        if needed == *self { Ok(()) } else { Err(other_thing()) }
     }
+}
+
+fn other_thing() -> Error {
+    Error::invalid("the capability is for something else than what is asked")
 }
 
 /// Checks the capabilities that are shown to one node.
@@ -133,14 +150,7 @@ impl CapabilityVerifier {
     /// [`cyxcloud_core::ErrorKind::Invalid`] with the reason.
     pub fn verify(&self, signed: &[u8], now: Timestamp) -> Result<Capability> {
         let bad = |why: &str| Error::invalid(format!("capability refused: {why}"));
-        if signed.len() > MAX_BYTES {
-            return Err(bad("too long"));
-        }
-        let (body, signature) = signed.split_last_chunk::<SIGNATURE_BYTES>().ok_or_else(|| bad("too short"))?;
-        if !self.cluster.verifies(&[PURPOSE, body].concat(), signature) {
-            return Err(bad("not signed by this node's cluster"));
-        }
-        let capability: Capability = decode("capability", VERSION, body).map_err(|e| bad(&e.to_string()))?;
+        let capability: Capability = self.cluster.open(PURPOSE, signed)?;
         if capability.node != self.node {
             return Err(bad("for another node"));
         }
@@ -248,6 +258,6 @@ mod tests {
         for len in 0..signed.len() {
             assert!(verifier.verify(&signed[..len], NOW).is_err());
         }
-        assert!(verifier.verify(&[0; MAX_BYTES + 1], NOW).is_err());
+        assert!(verifier.verify(&[0; 1000], NOW).is_err());
     }
 }

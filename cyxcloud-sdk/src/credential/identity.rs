@@ -6,8 +6,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use cyxcloud_core::id::NodeId;
 use cyxcloud_core::{Error, Result};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+
+/// The metadata key under which a gateway that asks a node who it is gives the cluster's public key.
+pub const CLUSTER_KEY_METADATA: &str = "cyx-cluster-key-bin";
+
+/// What a node signs to prove who it is: for one gateway's cluster and one question.
+pub fn identify_message(cluster: &PublicKey, nonce: &[u8; 32], node: NodeId) -> Vec<u8> {
+    [b"cyxcloud identify v1".as_slice(), &cluster.to_bytes(), nonce, &node.0].concat()
+}
 
 /// Length of a signature.
 pub const SIGNATURE_BYTES: usize = 64;

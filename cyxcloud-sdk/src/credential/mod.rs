@@ -8,7 +8,8 @@
 mod capability;
 mod identity;
 mod request;
+mod sealed;
 
 pub use capability::{Authority, CAPABILITY_METADATA, Capability, CapabilityVerifier, Operation};
-pub use identity::{Identity, PublicKey, SIGNATURE_BYTES, write_secret};
+pub use identity::{CLUSTER_KEY_METADATA, Identity, PublicKey, SIGNATURE_BYTES, identify_message, write_secret};
 pub use request::{Claim, MAX_CLOCK_SKEW_MS, RequestSigner, Signer};

@@ -1,7 +1,7 @@
 //! `cyxcloud`: the command a newcomer types.
 
 use clap::{Parser, Subcommand};
-use cyxcloud_server::dev;
+use cyxcloud_server::{dev, transfer};
 
 /// Erasure-coded object storage.
 #[derive(Parser)]
@@ -14,7 +14,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a whole cluster in this process: S3 gateway, metadata and virtual nodes, durable on disk.
-    Dev(dev::DevArgs),
+    Dev(Box<dev::DevArgs>),
     /// Manage the access keys of a running `cyxcloud dev`; every name is an account of its own.
     DevKey(dev::KeyArgs),
     /// List, stop, start, wipe, drain, remove the virtual nodes of a running `cyxcloud dev`.
@@ -27,18 +27,24 @@ enum Command {
     DevScrub(dev::ScrubArgs),
     /// List and restore deleted objects of a running `cyxcloud dev` that keeps a trash.
     DevTrash(dev::TrashArgs),
+    /// Code a file and store it on the nodes of a cluster.
+    Upload(transfer::UploadArgs),
+    /// Read an object from the nodes of a cluster into a file.
+    Download(transfer::DownloadArgs),
 }
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Dev(args) => dev::run(args).await,
+        Command::Dev(args) => dev::run(*args).await,
         Command::DevKey(args) => dev::key(args).await,
         Command::DevNode(args) => dev::node(args).await,
         Command::DevGc(args) => dev::gc(args).await,
         Command::DevRepair(args) => dev::repair(args).await,
         Command::DevScrub(args) => dev::scrub(args).await,
         Command::DevTrash(args) => dev::trash(args).await,
+        Command::Upload(args) => transfer::upload(args).await,
+        Command::Download(args) => transfer::download(args).await,
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use cyxcloud_sdk::Cluster;
 use serde_json::json;
 
-use super::keys::ShownPair;
+use crate::access_keys::ShownPair;
 
 /// Prints the greeting, or one line of JSON, to standard output.
 pub fn print(address: SocketAddr, pair: &ShownPair, cluster: &Cluster, region: &str, as_json: bool) -> std::io::Result<()> {

@@ -2,15 +2,11 @@
 
 mod admin;
 mod banner;
-mod keys;
 mod remote;
-mod upkeep;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::middleware;
@@ -19,17 +15,13 @@ use cyxcloud_sdk::{Cluster, Policy, Scheme};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::{http, s3, unread_body};
-use keys::DevKeys;
+use crate::access_keys::AccessKeys;
+use crate::process::{DRAIN, interrupted, log_to_stderr, wait};
+use crate::{http, s3, unread_body, upkeep};
 pub use remote::{GcArgs, KeyArgs, NodeArgs, RepairArgs, ScrubArgs, TrashArgs, gc, key, node, repair, scrub, trash};
 
 /// Region that clients sign for.
 const REGION: &str = "us-east-1";
-/// What is logged unless `RUST_LOG` says otherwise. The S3 library reports every mistake of a client as an error.
-const DEFAULT_LOG: &str = "warn,s3s=off";
-/// Requests in flight get this long after Ctrl-C.
-const DRAIN: Duration = Duration::from_secs(10);
-
 /// Options of `cyxcloud dev`.
 #[derive(Args, Debug)]
 pub struct DevArgs {
@@ -77,7 +69,7 @@ pub async fn run(args: DevArgs) -> Result<()> {
     for node in cluster.local_nodes().nodes().iter().filter(|node| node.store.has_failed()) {
         tracing::warn!(node = node.record.name, "its directory cannot be used; the cluster goes on without it");
     }
-    let keys = Arc::new(DevKeys::open(cluster.clone()).await?);
+    let keys = Arc::new(AccessKeys::open(cluster.engine().clone(), cluster.directory()).await?);
 
     let s3 = s3::service(
         cluster.engine().clone(),
@@ -101,27 +93,4 @@ pub async fn run(args: DevArgs) -> Result<()> {
         tracing::warn!("requests were still in flight after {} s; they were not acknowledged", DRAIN.as_secs());
     }
     Ok(())
-}
-
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_LOG.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
-}
-
-async fn wait(mut stopped: watch::Receiver<bool>) {
-    // An error means the sender is gone, which is a stop as well.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
 }

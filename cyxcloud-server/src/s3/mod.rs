@@ -54,6 +54,7 @@ use cyxcloud_sdk::core::engine::Engine;
 use cyxcloud_sdk::core::id::AccountId;
 
 use crate::http::{RESERVED, RESERVED_PREFIX};
+pub(crate) use stored::{CONTENT_HEADERS, MAX_USER_BYTES};
 
 /// How S3 is served.
 #[derive(Clone, Debug)]

@@ -11,10 +11,10 @@ use super::combine::Kind;
 use super::error::{S3Result, invalid, with};
 
 /// Content headers that are stored and given back.
-const CONTENT_HEADERS: [&str; 6] =
+pub(crate) const CONTENT_HEADERS: [&str; 6] =
     ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
 /// Names and values of user metadata together.
-const MAX_USER_BYTES: usize = 2 << 10;
+pub(crate) const MAX_USER_BYTES: usize = 2 << 10;
 /// Longest list of part sizes that is kept: lists carry the metadata of every object.
 const MAX_PART_SIZES_BYTES: usize = 2 << 10;
 

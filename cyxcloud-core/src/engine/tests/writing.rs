@@ -77,13 +77,31 @@ fn failed_nodes_are_replaced_by_spares_before_the_ack() {
 }
 
 #[test]
-fn each_hanging_node_costs_an_upload_at_most_one_timeout_whatever_its_length() {
-    let world = World::new(18, policy());
-    (0..18).step_by(5).for_each(|n| world.nodes.set(n, Fault::Hangs));
-    let before = world.engine.now();
-    world.put("key", &payload(1, 800_000)).unwrap();
-    assert!(world.engine.now() <= before.plus_ms(4 * policy().request_timeout_ms), "4 of 18 nodes hang, and there are 20 chunks");
-    assert_eq!(world.get("key").unwrap(), payload(1, 800_000));
+fn each_hanging_node_costs_at_most_one_hedge_whatever_the_length() {
+    for nodes in [18, 14] {
+        let world = World::new(nodes, policy());
+        (0..nodes).step_by(5).for_each(|n| world.nodes.set(n, Fault::Hangs));
+        let before = world.engine.now();
+        world.put("key", &payload(1, 800_000)).unwrap();
+        let put = world.engine.now();
+        assert!(put <= before.plus_ms(4 * policy().store_hedge_after_ms), "up to 4 of {nodes} nodes hang, and there are 20 chunks");
+        world.put("other", &payload(2, 800_000)).unwrap();
+        assert_eq!(world.engine.now(), put, "they are known by now");
+        assert_eq!(world.get("key").unwrap(), payload(1, 800_000));
+        assert_eq!(world.engine.now(), put, "to readers too");
+    }
+}
+
+/// When everything is slow, storing it twice would only make it slower.
+#[test]
+fn many_slow_nodes_are_waited_for() {
+    let world = World::new(40, policy());
+    (0..40).for_each(|n| world.nodes.set(n, Fault::Hangs));
+    let before = world.nodes.calls();
+    let begun = world.engine.now();
+    assert_eq!(world.put("key", &payload(1, 40_000)).unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(world.nodes.calls() <= before + 100, "each node once or twice, and not 14 for every hedge");
+    assert!(world.engine.now() >= begun.plus_ms(2 * policy().request_timeout_ms));
 }
 
 #[test]

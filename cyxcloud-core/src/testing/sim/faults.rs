@@ -223,6 +223,7 @@ fn policy(dice: &mut SplitMix64, scheme: Scheme) -> Policy {
         idle_buffer_bytes: 64 << 10,
         get_window_chunks: 1 + dice.below(3),
         hedge_after_ms: dice.within(20..=500),
+        store_hedge_after_ms: dice.within(20..=2_000),
         request_timeout_ms: dice.within(1_000..=10_000),
         body_idle_ms: dice.within(5_000..=60_000),
         lease_ttl_ms: dice.within(3_000..=60_000),

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cyxcloud_core::{Error, Result};
+use cyxcloud_core::{Error, ErrorKind, Result};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use super::guard::{AddressGuard, GuardedConnector};
 
 /// How connections are made.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct ChannelOptions {
     pub keep_alive_ms: u64,
     /// Speak TLS, and trust whom.
     pub tls: Option<ClientTls>,
+    /// Which machines may be connected to; None where addresses come from the operator himself.
+    pub guard: Option<AddressGuard>,
 }
 
 /// TLS of a client.
@@ -35,7 +39,7 @@ pub struct ClientTls {
 
 impl Default for ChannelOptions {
     fn default() -> Self {
-        Self { per_address: 4, connect_timeout_ms: 2_000, keep_alive_ms: 10_000, tls: None }
+        Self { per_address: 4, connect_timeout_ms: 2_000, keep_alive_ms: 10_000, tls: None, guard: None }
     }
 }
 
@@ -65,8 +69,9 @@ impl Channels {
     pub fn to(&self, address: &str) -> Result<Channel> {
         let mut open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner);
         if !open.contains_key(address) {
-            let endpoint = self.inner.options.endpoint(address)?;
-            let channels = (0..self.inner.options.per_address.max(1)).map(|_| endpoint.connect_lazy()).collect();
+            let options = &self.inner.options;
+            let endpoint = options.endpoint(address)?;
+            let channels = (0..options.per_address.max(1)).map(|_| options.connect_lazy(&endpoint)).collect();
             open.insert(address.to_owned(), channels);
         }
         let channels = &open[address];
@@ -80,6 +85,32 @@ impl Channels {
 }
 
 impl ChannelOptions {
+    /// A connection that is made when it is needed, to nothing but what the guard allows.
+    fn connect_lazy(&self, endpoint: &Endpoint) -> Channel {
+        match &self.guard {
+            Some(guard) => endpoint.connect_with_connector_lazy(GuardedConnector(guard.clone())),
+            None => endpoint.connect_lazy(),
+        }
+    }
+
+    /// Connects to `address` now, once, to nothing but what the guard allows.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Invalid`] when this is no address or one that the guard refuses, [`cyxcloud_core::ErrorKind::Unavailable`] with the
+    /// reason when there is no connection.
+    pub async fn connect(&self, address: &str) -> Result<Channel> {
+        let endpoint = self.endpoint(address)?;
+        let connected = match &self.guard {
+            Some(guard) => endpoint.connect_with_connector(GuardedConnector(guard.clone())).await,
+            None => endpoint.connect().await,
+        };
+        connected.map_err(|e| {
+            let (cause, refused) = root_cause(&e);
+            let kind = if refused { ErrorKind::Invalid } else { ErrorKind::Unavailable };
+            Error::new(kind, format!("cannot connect to {address}: {cause}")).with_source(e)
+        })
+    }
+
     /// The endpoint at `address`, host and port.
     ///
     /// # Errors
@@ -117,6 +148,16 @@ impl ChannelOptions {
         }
         Ok(endpoint)
     }
+}
+
+/// What it comes down to, since tonic only says "transport error"; and whether the guard refused the address.
+fn root_cause(mut error: &(dyn std::error::Error + 'static)) -> (String, bool) {
+    let mut refused = false;
+    while let Some(source) = error.source() {
+        error = source;
+        refused |= error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+    }
+    (error.to_string(), refused)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! an [`Authority`]: gateways sign their own, direct clients ask the gateway for theirs.
 
 mod channels;
+mod guard;
 mod signing;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tonic::{Request, Status};
 use crate::credential::{Authority, CAPABILITY_METADATA};
 use crate::wire;
 pub use channels::{ChannelOptions, Channels, ClientTls};
+pub use guard::{AddressGuard, Cidr, GuardedConnector};
 pub use signing::{Signing, SigningLayer};
 
 /// The longest message either side accepts: the largest shard and what stands around it.

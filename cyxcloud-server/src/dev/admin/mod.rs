@@ -20,7 +20,7 @@ use cyxcloud_sdk::{Cluster, Error, ErrorKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::keys::DevKeys;
+use crate::access_keys::AccessKeys;
 
 /// Every administrative request carries this header with the value `1`.
 pub const HEADER: &str = "x-cyx-admin";
@@ -31,11 +31,11 @@ const FORWARDED: [&str; 5] = ["origin", "forwarded", "x-forwarded-for", "x-forwa
 #[derive(Clone)]
 struct Admin {
     cluster: Cluster,
-    keys: Arc<DevKeys>,
+    keys: Arc<AccessKeys>,
 }
 
 /// The routes, all under `/cyx-admin`.
-pub fn routes(cluster: Cluster, keys: Arc<DevKeys>) -> Router {
+pub fn routes(cluster: Cluster, keys: Arc<AccessKeys>) -> Router {
     Router::new()
         .route("/cyx-admin/nodes", get(nodes::list))
         .route("/cyx-admin/nodes/{number}/{action}", post(nodes::change))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use cyxcloud_sdk::core::Timestamp;
-use cyxcloud_sdk::core::control::lifecycle::{NodeState, NodeStatus};
+use cyxcloud_sdk::core::control::lifecycle::NodeStatus;
 use cyxcloud_sdk::core::id::NodeId;
 use cyxcloud_sdk::transport::LocalNode;
 use cyxcloud_sdk::{Cluster, Error, Result};
@@ -13,9 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Admin, Failure};
-
-/// Announced when the operator does not say how long.
-const MAINTENANCE_MS: u64 = 3_600_000;
+use crate::operate::{Action, MAINTENANCE_MS, Refused, operate};
 
 /// What goes with an action.
 #[derive(Deserialize)]
@@ -47,21 +45,9 @@ pub(super) async fn change(
         "stop" => local.set_running(id, false)?,
         "start" => start(&admin.cluster, node).await?,
         "wipe" => node.store.wipe().await?,
-        _ => {
-            allowed(number, &action, engine.node_statuses().get(&id), engine.now())?;
-            match action.as_str() {
-                "drain" => engine.drain_node(id).await?,
-                "undrain" => engine.cancel_drain(id).await?,
-                "maintenance" => engine.announce_maintenance(id, how.for_ms.unwrap_or(MAINTENANCE_MS)).await?,
-                "end-maintenance" => engine.end_maintenance(id).await?,
-                "remove" => {
-                    if !how.force {
-                        Look::at(&admin.cluster).await?.may_go(number, id)?;
-                    }
-                    engine.remove_node(id).await?
-                }
-                other => return Err(Error::invalid(format!("unknown action {other:?}; {ACTIONS}")).into()),
-            };
+        other => {
+            let action = action_of(other, &how)?;
+            operate(engine, id, action).await.map_err(|refused| explain(number, refused))?;
         }
     }
     Ok(Json(Look::at(&admin.cluster).await?.describe(number, node)))
@@ -79,21 +65,33 @@ async fn start(cluster: &Cluster, node: &LocalNode) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what makes no sense for the node, and says what would.
-fn allowed(number: usize, action: &str, status: Option<&NodeStatus>, now: Timestamp) -> Result<()> {
-    let Some(status) = status else {
-        return Err(Error::conflict(format!("node {number} was never heard; start it first: cyxcloud dev-node start {number}")));
-    };
-    let message = match action {
-        _ if !status.belongs() => format!("node {number} was removed; to take it up again: cyxcloud dev-node start {number}"),
-        "undrain" if !status.drain_requested && status.state == NodeState::Draining => format!(
+fn action_of(name: &str, how: &How) -> Result<Action> {
+    Ok(match name {
+        "drain" => Action::Drain,
+        "undrain" => Action::CancelDrain,
+        "maintenance" => Action::Maintenance(how.for_ms.unwrap_or(MAINTENANCE_MS)),
+        "end-maintenance" => Action::EndMaintenance,
+        "remove" => Action::Remove { force: how.force },
+        other => return Err(Error::invalid(format!("unknown action {other:?}; {ACTIONS}"))),
+    })
+}
+
+/// Why not, and the command that would help.
+fn explain(number: usize, refused: Refused) -> Error {
+    Error::conflict(match refused {
+        Refused::Failed(error) => return error,
+        Refused::NeverHeard => format!("node {number} was never heard; start it first: cyxcloud dev-node start {number}"),
+        Refused::WasRemoved => format!("node {number} was removed; to take it up again: cyxcloud dev-node start {number}"),
+        Refused::DrainedBySilence => format!(
             "node {number} is drained because it was silent for too long, which ends when it answers: cyxcloud dev-node start {number}"
         ),
-        "undrain" if !status.drain_requested => format!("node {number} is not being drained"),
-        "end-maintenance" if !status.in_maintenance(now) => format!("no maintenance of node {number} is in force"),
-        _ => return Ok(()),
-    };
-    Err(Error::conflict(message))
+        Refused::NotDraining => format!("node {number} is not being drained"),
+        Refused::NoMaintenance => format!("no maintenance of node {number} is in force"),
+        Refused::Holds(shards) => format!(
+            "node {number} still holds {shards} shards; drain it first (cyxcloud dev-node drain {number}) and remove it when \
+             cyxcloud dev-node list shows 0, or lose them with --force"
+        ),
+    })
 }
 
 /// What is known of every node at one moment.
@@ -112,16 +110,6 @@ impl Look {
 
     fn of(&self, node: NodeId) -> (Option<NodeStatus>, u64) {
         self.nodes.get(&node).copied().unwrap_or_default()
-    }
-
-    fn may_go(&self, number: usize, node: NodeId) -> Result<()> {
-        match self.of(node).1 {
-            0 => Ok(()),
-            shards => Err(Error::conflict(format!(
-                "node {number} still holds {shards} shards; drain it first (cyxcloud dev-node drain {number}) and remove it when \
-                 cyxcloud dev-node list shows 0, or lose them with --force"
-            ))),
-        }
     }
 
     fn describe(&self, number: usize, node: &LocalNode) -> Value {

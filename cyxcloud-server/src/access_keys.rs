@@ -1,24 +1,26 @@
-//! The access keys of a development cluster: one root pair and any number of further accounts.
+//! The access keys of a cluster: one root pair and any number of further accounts.
 //!
 //! SigV4 needs the secret itself, so secrets are recoverable by design; at rest they are sealed under a key of the data directory.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
+use cyxcloud_sdk::core::engine::Engine;
 use cyxcloud_sdk::core::id::AccountId;
 use cyxcloud_sdk::core::port::AccessKey;
-use cyxcloud_sdk::{Cluster, Error, ErrorKind};
+use cyxcloud_sdk::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
 use crate::s3::{KeyPair, Keys};
 
 /// Owner of everything the root pair makes; the account of an embedded cluster too.
-const ROOT_ACCOUNT: AccountId = AccountId([0; 16]);
+pub const ROOT_ACCOUNT: AccountId = AccountId([0; 16]);
 const NONCE_BYTES: usize = 12;
 
 /// A pair as people see it, once.
@@ -31,31 +33,35 @@ pub struct ShownPair {
 }
 
 /// Looks pairs up in the cluster's metadata and makes new ones.
-pub struct DevKeys {
-    cluster: Cluster,
+pub struct AccessKeys {
+    engine: Arc<Engine>,
     root: ShownPair,
     seal: Aes256Gcm,
 }
 
-impl DevKeys {
-    /// Takes the root pair from `CYX_ROOT_ACCESS_KEY` and `CYX_ROOT_SECRET_KEY`, or from the data directory, or makes it there.
-    pub async fn open(cluster: Cluster) -> Result<Self> {
+impl AccessKeys {
+    /// Takes the root pair from `CYX_ROOT_ACCESS_KEY` and `CYX_ROOT_SECRET_KEY`, or from `directory`, or makes it there. The key that secrets are
+    /// sealed under is in `directory` too.
+    ///
+    /// # Errors
+    /// When the variables contradict each other or the files cannot be used; the message says which.
+    pub async fn open(engine: Arc<Engine>, directory: &Path) -> Result<Self> {
         let root = match env_pair()? {
             Some(pair) => pair,
-            None => kept(&cluster.directory().join("root-key.json"), || {
+            None => kept(&directory.join("root-key.json"), || {
                 let pair = new_pair()?;
                 Ok(serde_json::to_vec_pretty(&pair)?)
             })
             .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
             .context("root-key.json in the data directory cannot be used")?,
         };
-        let seal_path = cluster.directory().join("seal.key");
-        if !seal_path.exists() && !cluster.engine().meta().list_access_keys().await?.is_empty() {
+        let seal_path = directory.join("seal.key");
+        if !seal_path.exists() && !engine.meta().list_access_keys().await?.is_empty() {
             anyhow::bail!("{} is missing, and the secrets of the accounts are sealed under it; restore it", seal_path.display());
         }
         let sealing = kept(&seal_path, || Ok(random::<32>()?.to_vec()))?;
         let sealing: [u8; 32] = sealing.try_into().ok().context("seal.key in the data directory must have 32 bytes")?;
-        Ok(Self { cluster, root, seal: Aes256Gcm::new(&Key::<Aes256Gcm>::from(sealing)) })
+        Ok(Self { engine, root, seal: Aes256Gcm::new(&Key::<Aes256Gcm>::from(sealing)) })
     }
 
     /// The root pair.
@@ -71,7 +77,7 @@ impl DevKeys {
         if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
             return Err(Error::invalid("an account name has 1 to 64 printable characters"));
         }
-        let engine = self.cluster.engine();
+        let engine = &self.engine;
         if name == "root" || engine.meta().list_access_keys().await?.iter().any(|key| key.name == name) {
             return Err(Error::already_exists(format!("account {name:?} is there already; choose another name")));
         }
@@ -100,12 +106,12 @@ impl DevKeys {
 }
 
 #[async_trait]
-impl Keys for DevKeys {
+impl Keys for AccessKeys {
     async fn lookup(&self, access_key_id: &str) -> cyxcloud_sdk::Result<Option<KeyPair>> {
         if access_key_id == self.root.access_key_id {
             return Ok(Some(KeyPair { secret: self.root.secret_access_key.clone(), account: ROOT_ACCOUNT }));
         }
-        let key = match self.cluster.engine().meta().access_key(access_key_id).await {
+        let key = match self.engine.meta().access_key(access_key_id).await {
             Ok(key) => key,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),

@@ -1,5 +1,7 @@
 //! Between the messages of [`cyxcloud_proto`] and the types of core. Whatever comes in is checked here.
 
+pub mod object;
+
 use bytes::Bytes;
 use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::data::shard::{ByteRange, Frame};
@@ -54,6 +56,13 @@ pub fn error(status: Status) -> Error {
         _ => ErrorKind::Unavailable,
     });
     Error::new(kind, status.message().to_owned()).with_source(status)
+}
+
+/// Whether the other side itself answered with this error; false when the connection came to it, None when it is about no call at all.
+pub fn is_from_service(error: &Error) -> Option<bool> {
+    let status = std::error::Error::source(error)?.downcast_ref::<Status>()?;
+    let cut_off = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded);
+    Some(!cut_off || status.metadata().contains_key(KIND_METADATA))
 }
 
 /// A field that must be there.
@@ -238,5 +247,13 @@ mod tests {
         }
         assert_eq!(error(Status::unauthenticated("who?")).kind(), ErrorKind::Invalid);
         assert_eq!(error(Status::deadline_exceeded("late")).kind(), ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn who_answered_can_be_told_from_the_connection() {
+        assert_eq!(is_from_service(&error(status(&Error::unavailable("busy")))), Some(true));
+        assert_eq!(is_from_service(&error(Status::unauthenticated("who?"))), Some(true));
+        assert_eq!(is_from_service(&error(Status::unavailable("connection refused"))), Some(false));
+        assert_eq!(is_from_service(&Error::unavailable("nobody knows where it is")), None);
     }
 }

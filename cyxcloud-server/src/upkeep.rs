@@ -1,4 +1,4 @@
-//! What `cyxcloud dev` does unasked, how often, and the timers it goes by.
+//! What a cluster does unasked, how often, and the timers it goes by: options that `cyxcloud dev`, gateway and rebalancer share.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use cyxcloud_sdk::Policy;
 use cyxcloud_sdk::core::control::lifecycle::Timers;
 use cyxcloud_sdk::core::engine::{Report, Schedule};
 
-/// Options of upkeep. The defaults are those of a cluster of machines; a test or a demonstration shortens them.
+/// Options of upkeep. The defaults are those of a cluster of machines; a test or a demonstration shortens them. All processes of a cluster
+/// should be given the same.
 #[derive(Args, Debug)]
 pub struct UpkeepArgs {
     /// Deleted objects keep their shards this long, for readers that are still at it.
@@ -19,9 +20,12 @@ pub struct UpkeepArgs {
     /// Deleted objects can be restored this long (cyxcloud dev-trash); 0 keeps no trash.
     #[arg(long, default_value_t = Policy::default().trash_window_ms)]
     trash_window_ms: u64,
-    /// Time between two scans for chunks that need repair.
-    #[arg(long, env = "CYX_REPAIR_INTERVAL_MS", default_value_t = Schedule::default().repair_ms, value_parser = clap::value_parser!(u64).range(1..))]
-    repair_interval_ms: u64,
+    /// Seconds between two scans for chunks that need repair [default: 300].
+    #[arg(long, env = "SCAN_INTERVAL_SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    scan_interval_secs: Option<u64>,
+    /// The same in milliseconds; goes before seconds.
+    #[arg(long, env = "CYX_REPAIR_INTERVAL_MS", value_parser = clap::value_parser!(u64).range(1..))]
+    repair_interval_ms: Option<u64>,
     /// Chunks repaired at the same time.
     #[arg(long, env = "REPAIR_PARALLELISM", default_value_t = Policy::default().repair_parallelism)]
     repair_parallelism: usize,
@@ -37,21 +41,8 @@ pub struct UpkeepArgs {
     /// Bytes of shards moved in one such round.
     #[arg(long, default_value_t = Schedule::default().balance_budget_bytes)]
     balance_budget_bytes: u64,
-    /// Time between two heartbeats of a node.
-    #[arg(long, default_value_t = Timers::default().heartbeat_ms)]
-    heartbeat_ms: u64,
-    /// Silence after which a node is offline.
-    #[arg(long, default_value_t = Timers::default().offline_after_ms)]
-    offline_after_ms: u64,
-    /// How long a node that was offline must be heard before it takes new shards.
-    #[arg(long, default_value_t = Timers::default().quarantine_ms)]
-    quarantine_ms: u64,
-    /// Silence after which the shards of a node are made again elsewhere.
-    #[arg(long, default_value_t = Timers::default().drain_after_ms)]
-    drain_after_ms: u64,
-    /// Silence after which a node is removed from the cluster.
-    #[arg(long, default_value_t = Timers::default().remove_after_ms)]
-    remove_after_ms: u64,
+    #[command(flatten)]
+    timers: TimerArgs,
 }
 
 impl UpkeepArgs {
@@ -61,14 +52,7 @@ impl UpkeepArgs {
             gc_grace_ms: self.gc_grace_ms,
             trash_window_ms: self.trash_window_ms,
             repair_parallelism: self.repair_parallelism,
-            timers: Timers {
-                heartbeat_ms: self.heartbeat_ms,
-                offline_after_ms: self.offline_after_ms,
-                quarantine_ms: self.quarantine_ms,
-                drain_after_ms: self.drain_after_ms,
-                remove_after_ms: self.remove_after_ms,
-                ..policy.timers
-            },
+            timers: self.timers.apply(policy.timers),
             ..policy
         }
     }
@@ -76,7 +60,7 @@ impl UpkeepArgs {
     /// The pace of upkeep.
     pub fn schedule(&self) -> Schedule {
         Schedule {
-            repair_ms: self.repair_interval_ms,
+            repair_ms: pick(self.repair_interval_ms, self.scan_interval_secs, SECOND, Schedule::default().repair_ms),
             gc_ms: self.gc_interval_ms,
             scrub_ms: self.scrub_interval_ms,
             scrub_chunks: self.scrub_chunks.max(1),
@@ -84,6 +68,60 @@ impl UpkeepArgs {
             balance_budget_bytes: self.balance_budget_bytes,
         }
     }
+}
+
+/// When nodes are offline, trusted again, drained, removed. Each step has a flag in milliseconds, which goes before the one in larger units.
+#[derive(Args, Debug)]
+pub struct TimerArgs {
+    /// Time between two heartbeats of a node.
+    #[arg(long, default_value_t = Timers::default().heartbeat_ms, value_parser = clap::value_parser!(u64).range(1..))]
+    heartbeat_ms: u64,
+    /// Minutes of silence after which a node is offline [default: 5].
+    #[arg(long, env = "NODE_OFFLINE_THRESHOLD_MINS")]
+    node_offline_threshold_mins: Option<u64>,
+    /// The same in milliseconds.
+    #[arg(long)]
+    offline_after_ms: Option<u64>,
+    /// Minutes for which a node that was offline must be heard before it takes new shards [default: 5].
+    #[arg(long, env = "NODE_RECOVERY_QUARANTINE_MINS")]
+    node_recovery_quarantine_mins: Option<u64>,
+    /// The same in milliseconds.
+    #[arg(long)]
+    quarantine_ms: Option<u64>,
+    /// Hours of silence after which the shards of a node are made again elsewhere [default: 4].
+    #[arg(long, env = "NODE_DRAIN_THRESHOLD_HOURS")]
+    node_drain_threshold_hours: Option<u64>,
+    /// The same in milliseconds.
+    #[arg(long)]
+    drain_after_ms: Option<u64>,
+    /// Days of silence after which a node is removed from the cluster [default: 7].
+    #[arg(long, env = "NODE_REMOVE_THRESHOLD_DAYS")]
+    node_remove_threshold_days: Option<u64>,
+    /// The same in milliseconds.
+    #[arg(long)]
+    remove_after_ms: Option<u64>,
+}
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+impl TimerArgs {
+    fn apply(&self, timers: Timers) -> Timers {
+        Timers {
+            heartbeat_ms: self.heartbeat_ms,
+            offline_after_ms: pick(self.offline_after_ms, self.node_offline_threshold_mins, MINUTE, timers.offline_after_ms),
+            quarantine_ms: pick(self.quarantine_ms, self.node_recovery_quarantine_mins, MINUTE, timers.quarantine_ms),
+            drain_after_ms: pick(self.drain_after_ms, self.node_drain_threshold_hours, HOUR, timers.drain_after_ms),
+            remove_after_ms: pick(self.remove_after_ms, self.node_remove_threshold_days, 24 * HOUR, timers.remove_after_ms),
+            ..timers
+        }
+    }
+}
+
+/// Milliseconds as given, or units of `unit_ms` as given, or the default.
+fn pick(ms: Option<u64>, units: Option<u64>, unit_ms: u64, default: u64) -> u64 {
+    ms.or(units.map(|units| units.saturating_mul(unit_ms))).unwrap_or(default)
 }
 
 /// Logs what upkeep did: what is wrong as warnings, what it mended as information.

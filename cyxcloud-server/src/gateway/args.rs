@@ -1,0 +1,117 @@
+//! The options of `cyxcloud-gateway`, and those it shares with `cyxcloud-rebalancer`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{ArgAction, Args};
+use cyxcloud_sdk::transport::grpc::{AddressGuard, ChannelOptions, Cidr};
+use cyxcloud_sdk::{Policy, Scheme};
+
+use super::database::DatabaseArgs;
+use crate::upkeep::UpkeepArgs;
+
+/// Options of a gateway.
+#[derive(Args, Debug)]
+pub struct GatewayArgs {
+    /// Address of S3, health and metrics; port 0 takes a free one.
+    #[arg(long, env = "CYX_HTTP_ADDR", default_value = "0.0.0.0:8080")]
+    pub http_addr: SocketAddr,
+    /// Address of the gRPC services for nodes and direct clients.
+    #[arg(long, env = "CYX_GRPC_ADDR", default_value = "0.0.0.0:50052")]
+    pub grpc_addr: SocketAddr,
+    /// Let web pages of every origin use S3.
+    #[arg(long)]
+    pub cors_permissive: bool,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+    /// Keep metadata and keys in a temporary directory that is removed at the end: for tests, the nodes' shards are worth nothing afterwards.
+    #[arg(long)]
+    pub memory_only: bool,
+    /// Whether new nodes need the join token. Requests are signed and verified in any case.
+    #[arg(long, env = "GRPC_AUTH", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub grpc_auth: bool,
+    /// Where metadata and keys are kept.
+    #[arg(long, env = "CYX_DATA_DIR", default_value = "gateway-data")]
+    pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub(super) nodes: NodesArgs,
+    /// Kept of every node's capacity for the system.
+    #[arg(long, env = "CYX_NODE_RESERVE_BYTES", default_value_t = 2 << 30)]
+    pub node_reserve_bytes: u64,
+    /// Whether this gateway repairs, scrubs and balances. Say false where a cyxcloud-rebalancer does; both at once do no harm.
+    #[arg(long, env = "CYX_REPAIR", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub repair: bool,
+    #[command(flatten)]
+    pub(super) policy: PolicyArgs,
+    #[command(flatten)]
+    pub(super) upkeep: UpkeepArgs,
+    /// Do not compute MD5 entity tags of single PUTs; they become opaque, and uploads cost less CPU.
+    #[arg(long)]
+    pub no_md5_etag: bool,
+    /// Domains for virtual-host style requests (BUCKET.DOMAIN).
+    #[arg(long = "domain", default_value = "localhost")]
+    pub domains: Vec<String>,
+    /// Print one line of JSON when everything listens.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How nodes are reached.
+#[derive(Args, Debug)]
+pub struct NodesArgs {
+    /// File with the key that signs what nodes are asked; the same for all gateways and rebalancers of a cluster [default: cluster.key in the
+    /// data directory].
+    #[arg(long, env = "CYX_CLUSTER_KEY")]
+    pub(crate) cluster_key: Option<PathBuf>,
+    /// A range of addresses that nodes may have though it is not public, such as 10.0.0.0/8; may be given several times.
+    #[arg(long = "allow-node-cidr", env = "CYX_ALLOW_NODE_CIDR", value_delimiter = ',')]
+    allow_node_cidr: Vec<Cidr>,
+    /// Connections to each node.
+    #[arg(long, default_value_t = ChannelOptions::default().per_address)]
+    node_connections: usize,
+    /// A node that leaves calls without an answer for so long, while most others answer, is given up for the moment.
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) node_stall_ms: u64,
+}
+
+impl NodesArgs {
+    /// How connections to nodes are made.
+    pub fn channels(&self) -> ChannelOptions {
+        let guard = Some(AddressGuard::new(self.allow_node_cidr.iter().copied()));
+        ChannelOptions { per_address: self.node_connections, guard, ..ChannelOptions::default() }
+    }
+}
+
+/// How objects are coded and protected.
+#[derive(Args, Debug)]
+pub struct PolicyArgs {
+    /// Erasure scheme of new chunks, data+parity.
+    #[arg(long, default_value_t = Scheme::DEFAULT)]
+    scheme: Scheme,
+    /// How many nodes may be lost at once where there are fewer nodes than shards.
+    #[arg(long, default_value_t = Policy::default().node_tolerance)]
+    node_tolerance: u8,
+    /// The same in the words of replication: as many lost nodes less one are survived, as N replicas would. Shards of an erasure code are not
+    /// copied N times; where there are as many nodes as shards nothing is added.
+    #[arg(long, env = "MIN_REPLICAS")]
+    min_replicas: Option<u8>,
+}
+
+impl PolicyArgs {
+    /// The policy, without its timers.
+    ///
+    /// # Errors
+    /// When `MIN_REPLICAS` asks for what cannot be promised.
+    pub fn policy(&self) -> Result<Policy> {
+        let node_tolerance = match self.min_replicas {
+            None => self.node_tolerance,
+            Some(replicas @ 1..=5) => self.node_tolerance.max(replicas - 1),
+            Some(replicas) => bail!(
+                "MIN_REPLICAS must be 1 to 5, not {replicas}: it says how many nodes less one may be lost at once where there are fewer nodes than \
+                 shards; choose a scheme with more parity (--scheme) to survive more"
+            ),
+        };
+        Ok(Policy { scheme: self.scheme, node_tolerance, ..Policy::default() })
+    }
+}

@@ -1,0 +1,319 @@
+//! The control plane of direct clients, [`ObjectService`] of the .proto files: they code and move shards themselves; here they learn where, get the
+//! capabilities for it, and make the result visible. Nothing they say is believed that can be asked of a node.
+
+mod check;
+mod uploads;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use cyxcloud_proto::gateway::v1::object_service_server::ObjectService;
+use cyxcloud_proto::gateway::v1::{self as message};
+use cyxcloud_sdk::core::data::chunk::shard_len;
+use cyxcloud_sdk::core::data::manifest::{ChunkRecord, Copy};
+use cyxcloud_sdk::core::engine::Engine;
+use cyxcloud_sdk::core::id::{AccountId, BucketId, BucketName, ChunkId, ObjectKey, ShardKey};
+use cyxcloud_sdk::core::port::{Bucket, NewVersion};
+use cyxcloud_sdk::credential::{Capability, Identity};
+use cyxcloud_sdk::transport::grpc::Addresses;
+use cyxcloud_sdk::wire::{self, object as convert};
+use cyxcloud_sdk::{Error, Result};
+use tonic::{Request, Response, Status};
+
+use crate::grpc::Caller;
+use uploads::Upload;
+
+/// Most chunks that one request may be about.
+const MAX_CHUNKS: usize = 64;
+/// Most objects of one list.
+const MAX_LIST: usize = 1000;
+
+/// The service over an engine.
+pub struct Objects {
+    engine: Arc<Engine>,
+    addresses: Arc<dyn Addresses>,
+    cluster: Arc<Identity>,
+}
+
+impl Objects {
+    /// Serves the owners of access keys. `cluster` signs capabilities, `addresses` says where nodes are.
+    pub fn new(engine: Arc<Engine>, addresses: Arc<dyn Addresses>, cluster: Arc<Identity>) -> Self {
+        Self { engine, addresses, cluster }
+    }
+
+    fn nodes(&self) -> Vec<message::NodeAddress> {
+        let address = |node| self.addresses.address(node).unwrap_or_default();
+        self.engine.view().nodes().iter().map(|node| convert::node_message(node, address(node.id))).collect()
+    }
+
+    /// The bucket, if it is the caller's: others need not even learn that it exists.
+    async fn bucket(&self, account: AccountId, id: &[u8]) -> Result<Bucket> {
+        let id: BucketId = convert::bucket_id(id)?;
+        let buckets = self.engine.meta().list_buckets(account).await?;
+        buckets.into_iter().find(|bucket| bucket.id == id).ok_or_else(|| Error::not_found("the bucket does not exist"))
+    }
+
+    fn granted(&self, copy: Copy, capability: &Capability) -> message::PlannedCopy {
+        message::PlannedCopy {
+            copy: Some(convert::copy_message(copy)),
+            address: self.addresses.address(copy.node).unwrap_or_default(),
+            capability: capability.sign(&self.cluster),
+        }
+    }
+
+    fn plan(&self, epoch: u64, plan: message::PlanChunk) -> Result<message::PlannedChunk> {
+        let chunk = convert::chunk(plan.chunk)?;
+        let held = convert::copies(&plan.held)?;
+        let avoid: BTreeSet<_> = plan.avoid.iter().map(|id| wire::node_id(id)).collect::<Result<_>>()?;
+        // What the client proposes is looked at like what it holds: its roots and its scheme must be right.
+        let proposed = self.engine.plan_copies(&chunk, &held, &avoid)?;
+        let copies = if chunk.copies.is_empty() { proposed } else { self.takes_shards(&chunk)? };
+        let payload_bytes = shard_len(chunk.scheme, chunk.size_bytes) as u64;
+        let now = self.engine.now();
+        let grant = |copy: Copy| {
+            let key = ShardKey { chunk: chunk.id, index: copy.shard };
+            let root = chunk.roots[usize::from(copy.shard)];
+            self.granted(copy, &Capability::store(copy.node, key, root, payload_bytes, epoch, now))
+        };
+        Ok(message::PlannedChunk { copies: copies.into_iter().map(grant).collect() })
+    }
+
+    fn takes_shards(&self, chunk: &ChunkRecord) -> Result<Vec<Copy>> {
+        let view = self.engine.view();
+        match chunk.copies.iter().find(|copy| view.node(copy.node).is_none_or(|node| !node.writable)) {
+            Some(copy) => Err(Error::unavailable(format!("{:?} takes no shards now; look at the nodes again", copy.node))),
+            None => Ok(chunk.copies.clone()),
+        }
+    }
+
+    async fn locate(&self, account: AccountId, request: message::LocateChunksRequest) -> Result<Vec<message::LocatedChunk>> {
+        let ids: Vec<ChunkId> = request.chunk_ids.iter().map(|id| wire::chunk_id(id)).collect::<Result<_>>()?;
+        at_most(ids.len(), MAX_CHUNKS, "chunks")?;
+        let bucket = self.bucket(account, &request.bucket_id).await?;
+        let object = self.engine.meta().object(bucket.id, &ObjectKey::new(request.key)?).await?;
+        if object.head.version != convert::version_id(&request.version)? {
+            return Err(Error::conflict("the object was replaced; read it again"));
+        }
+        let theirs: HashSet<ChunkId> = object.manifest.chunks().iter().map(|chunk| chunk.id).collect();
+        if let Some(other) = ids.iter().find(|id| !theirs.contains(id)) {
+            return Err(Error::not_found(format!("the object has no {other:?}")));
+        }
+        let records = self.engine.meta().chunks(&ids).await?;
+        records
+            .into_iter()
+            .map(|record| {
+                record.map(|record| self.located(&record)).ok_or_else(|| Error::conflict("the object was replaced; read it again"))
+            })
+            .collect()
+    }
+
+    fn located(&self, record: &ChunkRecord) -> message::LocatedChunk {
+        let (now, payload_bytes) = (self.engine.now(), shard_len(record.scheme, record.size_bytes) as u64);
+        let grant = |copy: &Copy| {
+            let key = ShardKey { chunk: record.id, index: copy.shard };
+            self.granted(*copy, &Capability::read(copy.node, key, payload_bytes, now))
+        };
+        message::LocatedChunk { chunk: Some(convert::chunk_message(record)), copies: record.copies.iter().map(grant).collect() }
+    }
+
+    async fn complete(&self, account: AccountId, request: message::CompleteUploadRequest) -> Result<message::Object> {
+        let upload = Upload::open(&self.cluster, account, &request.upload)?;
+        let bucket = self.bucket(account, &request.bucket_id).await?;
+        let object = NewVersion {
+            bucket: bucket.id,
+            key: ObjectKey::new(request.key)?,
+            version: convert::version_id(&request.version)?,
+            etag: check::etag(request.etag)?,
+            modified: self.engine.now(),
+            metadata: check::metadata(convert::metadata(request.metadata))?,
+            precondition: convert::precondition(request.precondition)?,
+        };
+        let manifest = convert::manifest(request.manifest)?;
+        let chunks = request.chunks.into_iter().map(|chunk| convert::chunk(Some(chunk))).collect::<Result<Vec<_>>>()?;
+        let staged = self.engine.stage_direct(upload.epoch, manifest, chunks).await?;
+        Ok(convert::object_message(&self.engine.commit(staged, object).await?))
+    }
+}
+
+fn at_most(count: usize, most: usize, what: &str) -> Result<()> {
+    if count <= most { Ok(()) } else { Err(Error::invalid(format!("at most {most} {what} at once, not {count}"))) }
+}
+
+/// An answer, or the error as gRPC has it.
+fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(|e| wire::status(&e))
+}
+
+#[tonic::async_trait]
+impl ObjectService for Objects {
+    async fn get_cluster(&self, request: Request<message::GetClusterRequest>) -> Result<Response<message::GetClusterResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let policy = self.engine.policy();
+        let now = self.engine.meta().now().await.map_err(|e| wire::status(&e))?;
+        Ok(Response::new(message::GetClusterResponse {
+            data_shards: policy.scheme.data() as u32,
+            parity_shards: policy.scheme.parity() as u32,
+            chunk_size_bytes: policy.chunk_size_bytes,
+            inline_max_bytes: policy.inline_max_bytes,
+            node_tolerance: policy.node_tolerance.into(),
+            lease_ttl_ms: policy.lease_ttl_ms,
+            now_ms: now.0,
+            nodes: self.nodes(),
+            account_id: wire::id(account),
+        }))
+    }
+
+    async fn create_bucket(
+        &self,
+        request: Request<message::CreateBucketRequest>,
+    ) -> Result<Response<message::CreateBucketResponse>, Status> {
+        let owner = Caller::account(&request)?;
+        let message::CreateBucketRequest { name, bucket_id } = request.into_inner();
+        let create = async {
+            let name = check::bucket_name(BucketName::new(name)?)?;
+            let bucket = Bucket { id: convert::bucket_id(&bucket_id)?, name, owner, created: self.engine.now() };
+            self.engine.meta().create_bucket(bucket.clone()).await?;
+            Ok(message::CreateBucketResponse { bucket: Some(convert::bucket_message(&bucket)) })
+        };
+        answer(create.await)
+    }
+
+    async fn get_bucket(&self, request: Request<message::GetBucketRequest>) -> Result<Response<message::GetBucketResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let find = async {
+            let name = BucketName::new(request.into_inner().name)?;
+            let bucket = self.engine.meta().bucket(&name).await?;
+            if bucket.owner != account {
+                return Err(Error::not_found(format!("bucket {name} does not exist")));
+            }
+            Ok(message::GetBucketResponse { bucket: Some(convert::bucket_message(&bucket)) })
+        };
+        answer(find.await)
+    }
+
+    async fn list_buckets(&self, request: Request<message::ListBucketsRequest>) -> Result<Response<message::ListBucketsResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let listed = self.engine.meta().list_buckets(account).await;
+        answer(listed.map(|buckets| message::ListBucketsResponse { buckets: buckets.iter().map(convert::bucket_message).collect() }))
+    }
+
+    async fn delete_bucket(
+        &self,
+        request: Request<message::DeleteBucketRequest>,
+    ) -> Result<Response<message::DeleteBucketResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let delete = async {
+            let bucket = self.bucket(account, &request.into_inner().bucket_id).await?;
+            self.engine.meta().delete_bucket(bucket.id).await
+        };
+        answer(delete.await.map(|()| message::DeleteBucketResponse {}))
+    }
+
+    async fn plan_upload(&self, request: Request<message::PlanUploadRequest>) -> Result<Response<message::PlanUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let begin = async {
+            let ttl_ms = uploads::bounded_ttl_ms(self.engine.policy(), request.into_inner().ttl_ms);
+            let lease = self.engine.meta().begin_lease(ttl_ms).await?;
+            Ok(message::PlanUploadResponse {
+                upload: Upload { account, epoch: lease.epoch }.seal(&self.cluster),
+                file_id: wire::id(self.engine.new_id()),
+                epoch: lease.epoch,
+                expires_ms: lease.expires.0,
+                nodes: self.nodes(),
+            })
+        };
+        answer(begin.await)
+    }
+
+    async fn plan_chunks(&self, request: Request<message::PlanChunksRequest>) -> Result<Response<message::PlanChunksResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let message::PlanChunksRequest { upload, chunks } = request.into_inner();
+        let plan = || {
+            at_most(chunks.len(), MAX_CHUNKS, "chunks")?;
+            let upload = Upload::open(&self.cluster, account, &upload)?;
+            let chunks = chunks.into_iter().map(|chunk| self.plan(upload.epoch, chunk)).collect::<Result<_>>()?;
+            Ok(message::PlanChunksResponse { chunks })
+        };
+        answer(plan())
+    }
+
+    async fn renew_upload(&self, request: Request<message::RenewUploadRequest>) -> Result<Response<message::RenewUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let message::RenewUploadRequest { upload, ttl_ms } = request.into_inner();
+        let renew = async {
+            let upload = Upload::open(&self.cluster, account, &upload)?;
+            let lease = self.engine.meta().renew_lease(upload.epoch, uploads::bounded_ttl_ms(self.engine.policy(), ttl_ms)).await?;
+            Ok(message::RenewUploadResponse { epoch: lease.epoch, expires_ms: lease.expires.0 })
+        };
+        answer(renew.await)
+    }
+
+    async fn abort_upload(&self, request: Request<message::AbortUploadRequest>) -> Result<Response<message::AbortUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let abort = async {
+            let upload = Upload::open(&self.cluster, account, &request.into_inner().upload)?;
+            self.engine.meta().end_lease(upload.epoch).await
+        };
+        answer(abort.await.map(|()| message::AbortUploadResponse {}))
+    }
+
+    async fn complete_upload(
+        &self,
+        request: Request<message::CompleteUploadRequest>,
+    ) -> Result<Response<message::CompleteUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let completed = self.complete(account, request.into_inner()).await;
+        answer(completed.map(|object| message::CompleteUploadResponse { object: Some(object) }))
+    }
+
+    async fn locate_object(
+        &self,
+        request: Request<message::LocateObjectRequest>,
+    ) -> Result<Response<message::LocateObjectResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let message::LocateObjectRequest { bucket_id, key } = request.into_inner();
+        let find = async {
+            let bucket = self.bucket(account, &bucket_id).await?;
+            let mut object = self.engine.meta().object(bucket.id, &ObjectKey::new(key)?).await?;
+            // What the shell keeps for itself is nobody else's business.
+            object.head.metadata.system.clear();
+            Ok(message::LocateObjectResponse { object: Some(convert::object_message(&object)), nodes: self.nodes() })
+        };
+        answer(find.await)
+    }
+
+    async fn locate_chunks(
+        &self,
+        request: Request<message::LocateChunksRequest>,
+    ) -> Result<Response<message::LocateChunksResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let located = self.locate(account, request.into_inner()).await;
+        answer(located.map(|chunks| message::LocateChunksResponse { chunks }))
+    }
+
+    async fn list_objects(&self, request: Request<message::ListObjectsRequest>) -> Result<Response<message::ListObjectsResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let message::ListObjectsRequest { bucket_id, prefix, start, limit } = request.into_inner();
+        let list = async {
+            let bucket = self.bucket(account, &bucket_id).await?;
+            let limit = (limit as usize).min(MAX_LIST);
+            let heads = self.engine.meta().scan_objects(bucket.id, &prefix, convert::start(start), limit).await?;
+            Ok(message::ListObjectsResponse { objects: heads.iter().map(convert::head_message).collect() })
+        };
+        answer(list.await)
+    }
+
+    async fn delete_object(
+        &self,
+        request: Request<message::DeleteObjectRequest>,
+    ) -> Result<Response<message::DeleteObjectResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let message::DeleteObjectRequest { bucket_id, key, precondition } = request.into_inner();
+        let delete = async {
+            let bucket = self.bucket(account, &bucket_id).await?;
+            let existed = self.engine.delete_object(bucket.id, &ObjectKey::new(key)?, convert::precondition(precondition)?).await?;
+            Ok(message::DeleteObjectResponse { existed })
+        };
+        answer(delete.await)
+    }
+}
