@@ -17,7 +17,7 @@ pub fn test() -> Result<()> {
         sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", suite, "--quiet", "--", "--ignored"])?;
     }
     sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--features", "bucket", "--test", "store_bucket", "--quiet"])?;
-    store_crash::run(50, 12)?;
+    store_crash::run(30, 8)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
     suites::s3_clients(None, 1024)?;
