@@ -2,3 +2,4 @@
 
 pub mod cpu_time;
 pub mod load;
+pub mod store;

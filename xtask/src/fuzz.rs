@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::sh;
 
 /// Programs of `fuzz/`.
-const TARGETS: [&str; 3] = ["erasure", "range_proof", "shard_header"];
+const TARGETS: [&str; 4] = ["erasure", "range_proof", "segment_record", "shard_header"];
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 

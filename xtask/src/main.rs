@@ -45,10 +45,10 @@ enum Command {
     /// Kills the process and cuts the power under every store, lets syncs fail and fills disks. Needs root for most of it, and says what it skips.
     StoreCrash {
         /// Kills of each store and load.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 30)]
         rounds: u32,
         /// Power cuts of each store and load.
-        #[arg(long, default_value_t = 12)]
+        #[arg(long, default_value_t = 8)]
         cuts: u32,
     },
     /// Plays seeds of the simulator: `cargo xtask sim --seeds 0..5000`, `cargo xtask sim --replay 17 --trace`, `cargo xtask sim --help`.

@@ -1,6 +1,8 @@
 //! Giving space back: holes where records died, whole segments where all did, copies where little is left.
 
+use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use cyxcloud_core::{ErrorKind, Result};
 use tokio::sync::oneshot;
 
 use super::disk::punch;
-use super::index::{Dead, Place};
+use super::index::{Dead, Place, Segment};
 use super::layout::Entry;
 use super::memory::Unsealed;
 use super::record::Kind;
@@ -27,6 +29,9 @@ const PUNCH_BATCH: usize = 1024;
 const COPY_BATCH: usize = 16;
 /// Tombstones copied in one request: they share a block.
 const TOMB_BATCH: usize = 80;
+
+/// Segments that could not be emptied, and what was alive in them then: until that changes it is not tried again.
+type Stuck = HashMap<u32, u64>;
 
 /// Decides before each copy of so many bytes whether to go on.
 type GoOn<'a> = &'a mut dyn FnMut(u64) -> bool;
@@ -46,27 +51,31 @@ impl Maintenance {
     pub(super) fn run(self) {
         let shared = &self.shared;
         let (rate, punch_after) = (shared.options.compact_bytes_per_second.max(1), shared.options.punch_after);
-        let mut retry = None;
+        let mut pace = |bytes: u64| shared.upkeep.pause(Duration::from_secs_f64(bytes as f64 / rate as f64));
+        let (mut stuck, mut retry) = (Stuck::new(), None);
         while let Some(spare) = shared.upkeep.wait(retry) {
-            if spare {
-                self.make_spare();
-            }
             if !shared.options.background || shared.has_failed() {
                 continue;
             }
-            let mut pace = |bytes: u64| shared.upkeep.pause(Duration::from_secs_f64(bytes as f64 / rate as f64));
+            if spare {
+                self.make_spare();
+            }
             let until = Instant::now().checked_sub(punch_after);
-            let collected = until.map_or(Ok(()), |until| self.collect(until, &mut pace));
-            // What is dead is looked at again when it is due; what failed, when the trouble may be over.
-            let wait = shared.index().has_dead() || collected.is_err();
-            retry = wait.then(|| punch_after.max(Duration::from_millis(100)));
+            // One segment at a time: others wait for their holes and the writer for its spare.
+            retry = match until.map_or(Ok(false), |until| self.collect(until, &mut stuck, &mut pace)) {
+                Ok(true) => Some(Duration::ZERO),
+                // What is dead is looked at again when it is due; what failed, when the trouble may be over.
+                Ok(false) if !shared.index().has_dead() => None,
+                _ => Some(punch_after.max(Duration::from_millis(100))),
+            };
         }
     }
 
     /// Everything at once, however young.
     pub(super) fn collect_all(&self) -> Result<()> {
-        let shared = &self.shared;
-        self.collect(Instant::now(), &mut |_| !shared.upkeep.is_stopped())
+        let mut stuck = Stuck::new();
+        while self.collect(Instant::now(), &mut stuck, &mut |_| !self.shared.upkeep.is_stopped())? {}
+        Ok(())
     }
 
     fn make_spare(&self) {
@@ -83,20 +92,28 @@ impl Maintenance {
         lock(&shared.spare).get_or_insert(segment);
     }
 
-    /// Gives back what died at or before `until`.
-    fn collect(&self, until: Instant, go_on: GoOn<'_>) -> Result<()> {
-        let _alone = lock(&self.shared.collecting);
-        let mut damaged = Vec::new();
-        self.punch(until)?;
-        while let Some(segment) = self.sparsest(&damaged) {
-            if !self.empty(segment, go_on)? {
-                damaged.push(segment);
-            }
-            if self.shared.upkeep.is_stopped() || self.shared.has_failed() {
-                break;
-            }
+    /// Gives back what died at or before `until`, and empties the sparsest segment. Whether there may be more to do.
+    fn collect(&self, until: Instant, stuck: &mut Stuck, go_on: GoOn<'_>) -> Result<bool> {
+        let shared = &self.shared;
+        let _alone = lock(&shared.collecting);
+        if shared.upkeep.is_stopped() {
+            return Err(shared.closed());
         }
-        Ok(())
+        self.punch(until)?;
+        self.drop_large_spare().map_err(|e| broken(&shared.root, e))?;
+        let Some((segment, live_bytes)) = self.sparsest(stuck) else { return Ok(false) };
+        if !self.empty(segment, go_on)? {
+            stuck.insert(segment, live_bytes);
+        }
+        Ok(!shared.upkeep.is_stopped() && !shared.has_failed())
+    }
+
+    /// A spare of better times is more than a store that shrank should hold on to.
+    fn drop_large_spare(&self) -> io::Result<()> {
+        let shared = &self.shared;
+        let wanted_bytes = shared.wanted_segment_bytes();
+        let large = lock(&shared.spare).take_if(|spare| spare.bytes > 2 * wanted_bytes);
+        large.map_or(Ok(()), |spare| shared.unlink(spare.number))
     }
 
     /// Punches holes where records died, except in segments that are about to go as a whole.
@@ -123,16 +140,16 @@ impl Maintenance {
         }
     }
 
-    /// The sealed segment of which the smallest part is alive, if that is little enough.
-    fn sparsest(&self, but: &[u32]) -> Option<u32> {
+    /// The sealed segment of which the smallest part is alive, if that is little enough, and how much of it is.
+    fn sparsest(&self, but: &Stuck) -> Option<(u32, u64)> {
         let index = self.shared.index();
-        let sealed = index.segments().iter().filter(|(number, segment)| segment.sealed && !but.contains(number));
+        let sealed = index.segments().iter().filter(|(number, segment)| segment.sealed && but.get(number) != Some(&segment.live_bytes));
         let sparse = sealed.filter(|(_, segment)| segment.needed_bytes().saturating_mul(SPARSE) < segment.bytes);
-        // Parts in 1024, so that the largest of the wholly dead does not matter.
-        sparse.min_by_key(|(_, segment)| segment.needed_bytes().saturating_mul(1024) / segment.bytes.max(1)).map(|(number, _)| *number)
+        let part = |segment: &Segment| segment.needed_bytes().saturating_mul(1024) / segment.bytes.max(1);
+        sparse.min_by_key(|(_, segment)| part(segment)).map(|(number, segment)| (*number, segment.live_bytes))
     }
 
-    /// Copies what is alive in a segment, then frees it. False if something in it is damaged, or it was not finished: then it stays as it is.
+    /// Copies what is alive in a segment, then frees it. False if something in it is damaged, or it was told to stop: then it stays.
     fn empty(&self, segment: u32, go_on: GoOn<'_>) -> Result<bool> {
         let shared = &self.shared;
         let Some(entries) = self.entries(segment)? else { return Ok(false) };
@@ -199,16 +216,16 @@ impl Maintenance {
         let wanted_bytes = shared.wanted_segment_bytes();
         let Some(segment) = shared.index_mut().take_out(number) else { return Ok(false) };
         let recyclable = !segment.punched && segment.bytes == wanted_bytes && lock(&shared.spare).is_none();
-        let freed = if recyclable {
-            shared.recycle(number, segment).map(|spare| *lock(&shared.spare) = Some(spare))
-        } else {
-            lock(&shared.readers).remove(&number);
-            shared.unlink(number)
-        };
-        freed.map_err(|e| broken(&shared.root, e))?;
-        // Only now, as the tombstones of its records must outlive them.
+        let spare = if recyclable { shared.recycle(number, segment).map(Some) } else { shared.unlink(number).map(|()| None) };
+        let spare = spare.map_err(|e| broken(&shared.root, e))?;
+        // Only now, as the tombstones of its records must outlive them; and before anything is written to it again.
         let keys: Vec<ShardKey> = entries.iter().filter(|entry| entry.kind == Kind::Frame).map(|entry| entry.key).collect();
         shared.index_mut().forget(number, keys.into_iter());
+        match spare {
+            Some(spare) => *lock(&shared.spare) = Some(spare),
+            // A file that is removed keeps its space while it is open; it cannot be opened any more.
+            None => drop(lock(&shared.readers).remove(&number)),
+        }
         Ok(true)
     }
 }

@@ -234,6 +234,12 @@ impl Index {
         self.segments.values().map(|segment| segment.bytes).sum()
     }
 
+    /// How many keys have shadows and tombstones.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> (usize, usize) {
+        (self.shadows.len(), self.tombs.len())
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

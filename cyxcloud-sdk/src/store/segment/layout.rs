@@ -11,7 +11,9 @@
 use cyxcloud_core::id::ShardKey;
 use cyxcloud_core::{Error, Result};
 
-use super::record::{BLOCK_BYTES, Home, Kind, MAX_BODY_BYTES, VERSION, chunk_at, crc, sealed, u32_at, u64_at, unknown_version};
+use super::record::{
+    BLOCK_BYTES, Home, Kind, MAX_BODY_BYTES, VERSION, chunk_at, crc, record_bytes, sealed, u32_at, u64_at, unknown_version,
+};
 
 /// Where the first record begins.
 pub const DATA_START: u64 = 2 * BLOCK_BYTES;
@@ -121,7 +123,7 @@ impl Trailer {
         if bytes.len() as u64 != self.entries.checked_mul(ENTRY_BYTES as u64)? || crc(bytes) != self.check {
             return None;
         }
-        let inside = |entry: &Entry| entry.offset >= DATA_START && entry.offset < self.tail;
+        let inside = |entry: &Entry| entry.offset >= DATA_START && entry.offset + record_bytes(entry.size_bytes) <= self.tail;
         bytes.chunks_exact(ENTRY_BYTES).map(|bytes| Entry::decode(bytes).filter(inside)).collect()
     }
 }

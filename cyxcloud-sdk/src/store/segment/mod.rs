@@ -12,16 +12,14 @@
 
 mod compact;
 mod disk;
+mod file;
 mod index;
-#[doc(hidden)]
-pub mod layout;
+mod layout;
 mod memory;
 mod read;
-#[doc(hidden)]
-pub mod record;
+mod record;
 mod recover;
 mod scan;
-mod segment;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -60,7 +58,7 @@ pub struct SegmentOptions {
     pub capacity_bytes: u64,
     /// What puts leave free on the file system whatever the capacity. Deletes may use it.
     pub reserve_bytes: u64,
-    /// Length of a segment of a large store. A small store has smaller ones: a quarter of what it has allocated, at least 1 MiB.
+    /// Length of a segment of a large store. A small store has smaller ones: an eighth of what it has allocated, at least 1 MiB.
     pub segment_bytes: u64,
     /// How much compaction copies in a second.
     pub compact_bytes_per_second: u64,
@@ -69,7 +67,8 @@ pub struct SegmentOptions {
     /// Whether new segments are filled with zeros in the background before they are used. Then even their first records change no metadata of
     /// the file system, for twice the bytes written. Recycled segments need none of it.
     pub prewrite: bool,
-    /// Whether space is collected in the background. Without it only [`SegmentStore::compact_now`] does so.
+    /// Whether spare segments are made and space is collected in the background. Without it puts make their segments and only
+    /// [`SegmentStore::compact_now`] collects.
     pub background: bool,
 }
 
@@ -219,6 +218,8 @@ impl Handle {
         self.shared.upkeep.stop();
         // A thread that panicked has said so; there is nothing left to wait for.
         let _ = running.maintenance.join();
+        // Who else collects ends with what he is at: the directory is released below.
+        drop(lock(&self.shared.collecting));
         let _ = self.requests.send(Request::Stop);
         let _ = running.writer.join();
     }

@@ -5,7 +5,7 @@
 //!  48 chunk id  80 CRC-64 of the body  88 store id  104 zero  120 CRC-64 of 0..120  128 body …   zero to the next 4096
 //! ```
 //! Integers are little endian. The checksum lies at the same place in every version, so that a record of a newer program is told from
-//! damage.
+//! damage. `fuzz/targets/segment_record.rs` includes this file and `layout.rs`.
 
 use crc_fast::{CrcAlgorithm, checksum};
 use cyxcloud_core::id::{ChunkId, ShardKey};

@@ -10,11 +10,11 @@ use cyxcloud_core::id::ShardKey;
 use cyxcloud_core::{Error, Result};
 
 use super::disk::Disk;
+use super::file::{OpenSegment, path};
 use super::index::{Index, Place, Segment, Tomb};
 use super::layout::{DATA_START, Entry, decode_identity, encode_identity};
 use super::record::{BLOCK_BYTES, Home, Kind};
 use super::scan::{self, Content};
-use super::segment::{OpenSegment, path};
 use super::shared::Shared;
 use super::{IDENTITY_FILE, SegmentOptions};
 use crate::directory_lock::DirectoryLock;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 
 use crc_fast::{CrcAlgorithm, Digest};
-use cyxcloud_core::Result;
+use cyxcloud_core::{Error, Result};
 
 use super::super::media::read_at;
 use super::layout::{DATA_START, ENTRY_BYTES, Entry, SegmentHeader, Trailer, footer_bytes};
@@ -29,26 +29,34 @@ pub(super) struct Content {
     pub(super) doubtful: bool,
 }
 
-/// What is in a file, or None for one that never had a life: it was being made when the process died.
+/// What is in a file, or None for one without any record, header or footer: it was being made when the process died.
+///
+/// # Errors
+/// Whatever the parsers refuse; and a file that seems to hold nothing, but could not be read throughout.
 pub(super) fn read(file: &File, bytes: u64, home: &Home) -> Result<Option<Content>> {
     let mut window = Window::new(file, bytes);
     let slots = [0, 1].map(|slot| window.get(slot * BLOCK_BYTES, BLOCK_BYTES as usize).map(<[u8]>::to_vec).unwrap_or_default());
+    let unread = window.failed;
     let headers = [SegmentHeader::decode(&slots[0], home)?, SegmentHeader::decode(&slots[1], home)?];
     // A slot that is neither whole nor untouched may have told of a later life than the other one does.
-    let doubtful = slots.iter().zip(&headers).any(|(slot, header)| header.is_none() && slot.iter().any(|byte| *byte != 0));
+    let doubtful = unread || slots.iter().zip(&headers).any(|(slot, header)| header.is_none() && slot.iter().any(|byte| *byte != 0));
     let (newest, slot) = if headers[1].map(|h| h.life) > headers[0].map(|h| h.life) { (headers[1], 1) } else { (headers[0], 0) };
-    if !doubtful && let Some(header) = newest {
-        if let Some((trailer, entries)) = footer(&mut window, bytes, home)?
-            && trailer.life == header.life
-        {
-            let (life, sequence, tail) = (header.life, header.sequence, trailer.tail);
-            return Ok(Some(Content { life, slot, sequence, entries, tail, sealed: true, doubtful }));
-        }
+    if !doubtful
+        && let Some(header) = newest
+        && let Some((trailer, entries)) = footer(&mut window, bytes, home)?
+        && trailer.life == header.life
+    {
+        let (life, sequence, tail) = (header.life, header.sequence, trailer.tail);
+        return Ok(Some(Content { life, slot, sequence, entries, tail, sealed: true, doubtful }));
     }
     let records = records(&mut window, bytes, home)?;
     let latest = records.iter().map(|record| record.header.life).max();
     let told = newest.map(|header| header.life);
-    let Some(life) = (if doubtful || told.is_none() { told.max(latest) } else { told }) else { return Ok(None) };
+    let Some(life) = (if doubtful || told.is_none() { told.max(latest) } else { told }) else {
+        let lost =
+            || Error::corrupt(format!("nothing can be read of segment {:08x}: move its file away to go on without it", home.segment));
+        return if window.failed { Err(lost()) } else { Ok(None) };
+    };
     let sequence = newest.map_or(0, |header| header.sequence);
     let mut content = Content { life, slot, sequence, entries: Vec::new(), tail: DATA_START, sealed: false, doubtful };
     for record in records.iter().filter(|record| record.header.life == life) {
@@ -112,11 +120,13 @@ struct Window<'a> {
     file_bytes: u64,
     start: u64,
     memory: Vec<u8>,
+    /// Something could not be read that should be there.
+    failed: bool,
 }
 
 impl<'a> Window<'a> {
     fn new(file: &'a File, file_bytes: u64) -> Self {
-        Self { file, file_bytes, start: 0, memory: Vec::new() }
+        Self { file, file_bytes, start: 0, memory: Vec::new(), failed: false }
     }
 
     /// The bytes at `offset`, all of them.
@@ -128,7 +138,9 @@ impl<'a> Window<'a> {
             self.start = offset;
             if read_at(self.file, &mut self.memory, offset, ahead).is_err() {
                 self.memory = Vec::new();
-                read_at(self.file, &mut self.memory, offset, len)?;
+                let read = read_at(self.file, &mut self.memory, offset, len);
+                self.failed |= read.is_err();
+                read?;
             }
         }
         let at = (offset - self.start) as usize;

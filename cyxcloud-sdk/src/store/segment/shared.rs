@@ -12,8 +12,8 @@ use cyxcloud_core::Error;
 use cyxcloud_core::port::Space;
 
 use super::SegmentOptions;
+use super::file::OpenSegment;
 use super::index::Index;
-use super::segment::OpenSegment;
 use crate::store::media::{available_bytes, is_full, lock, space};
 
 #[derive(Debug)]

@@ -1,1 +1,83 @@
 //! What needs a look inside.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use cyxcloud_core::ErrorKind;
+use cyxcloud_core::id::{ChunkId, ShardKey};
+use cyxcloud_core::port::Store;
+
+use super::{SegmentOptions, SegmentStore};
+use crate::store::media::lock;
+
+fn key(index: u8) -> ShardKey {
+    ShardKey { chunk: ChunkId([7; 32]), index }
+}
+
+fn options() -> SegmentOptions {
+    SegmentOptions { segment_bytes: 64 << 10, reserve_bytes: 0, background: false, ..SegmentOptions::default() }
+}
+
+/// The next sync after a failed one may claim success: nothing is believed any more until the process starts again.
+#[tokio::test]
+async fn a_failed_sync_stops_puts_and_deletes_for_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SegmentStore::open(directory.path(), options()).await.unwrap();
+    store.put(key(0), 1, vec![Bytes::from_static(b"before")]).await.unwrap();
+    let sabotage = &store.handle.shared.sabotage;
+    sabotage.store(true, Ordering::Release);
+    assert_eq!(store.put(key(1), 1, vec![Bytes::from_static(b"lost")]).await.unwrap_err().kind(), ErrorKind::Internal);
+    sabotage.store(false, Ordering::Release);
+    assert!(store.has_failed());
+    assert_eq!(store.put(key(2), 1, vec![]).await.unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(store.delete(key(0), 9).await.unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(store.delete(key(9), 9).await.unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(store.read(key(0), 0, 9).await.unwrap(), "before");
+    assert_eq!(store.read(key(1), 0, 9).await.unwrap_err().kind(), ErrorKind::NotFound);
+    drop(store);
+    let store = SegmentStore::open(directory.path(), options()).await.unwrap();
+    assert_eq!(store.read(key(0), 0, 9).await.unwrap(), "before");
+    store.put(key(2), 1, vec![]).await.unwrap();
+}
+
+/// Without it every tombstone would be kept for ever.
+#[tokio::test]
+async fn the_index_forgets_what_is_gone_from_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SegmentStore::open(directory.path(), options()).await.unwrap();
+    for round in 0..3u8 {
+        for n in 0..25 {
+            store.put(key(n), 1, vec![Bytes::from(vec![round; 5000])]).await.unwrap();
+        }
+        for n in 0..25 {
+            store.delete(key(n), 9).await.unwrap();
+        }
+        store.compact_now().await.unwrap();
+    }
+    // Fill what is written to, so that it is sealed and collected as well.
+    for n in 0..30 {
+        store.put(key(200 + n), 1, vec![Bytes::from(vec![9; 5000])]).await.unwrap();
+    }
+    store.compact_now().await.unwrap();
+    let (shadows, tombs) = store.handle.shared.index().remembered();
+    assert!(shadows <= 20 && tombs <= 20, "{shadows} shadows, {tombs} tombs");
+}
+
+/// So that no put waits until a file is made.
+#[tokio::test]
+async fn a_spare_is_ready_when_half_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SegmentStore::open(directory.path(), SegmentOptions { background: true, ..options() }).await.unwrap();
+    for n in 0..5 {
+        store.put(key(n), 1, vec![Bytes::from(vec![n; 10_000])]).await.unwrap();
+    }
+    let shared = &store.handle.shared;
+    while lock(&shared.spare).is_none() {
+        tokio::task::yield_now().await;
+    }
+    let spare = lock(&shared.spare).as_ref().map(|spare| spare.number).unwrap();
+    for n in 0..5 {
+        store.put(key(n + 5), 1, vec![Bytes::from(vec![n; 10_000])]).await.unwrap();
+    }
+    assert!(shared.index().segments().contains_key(&spare));
+}

@@ -13,11 +13,12 @@ use cyxcloud_core::port::Deleted;
 use cyxcloud_core::{Error, Result};
 use tokio::sync::oneshot;
 
+use super::disk::punch;
+use super::file::OpenSegment;
 use super::index::{Place, Tomb};
 use super::layout::Entry;
 use super::memory::{Blocks, Stamp, Unsealed};
 use super::record::{Kind, TOMBSTONE_BYTES, Tombstone, record_bytes};
-use super::segment::OpenSegment;
 use super::shared::Shared;
 use crate::store::media::{broken, is_full, lock, stopped, sync_directory};
 
@@ -248,7 +249,12 @@ impl Writer {
             return Err(stopped(&self.shared.root));
         }
         let bytes = bytes.max(tombstone_record_bytes(tombstones));
-        self.open_next(bytes, tombstones > 0).map_err(|e| if is_full(&e) { self.full(bytes) } else { broken(&self.shared.root, e) })
+        let mut opened = self.open_next(bytes, tombstones > 0);
+        if tombstones > 0 && opened.as_ref().is_err_and(is_full) {
+            // Nobody may have come to collect yet.
+            opened = self.shared.punch_all().and_then(|()| self.open_next(bytes, true));
+        }
+        opened.map_err(|e| if is_full(&e) { self.full(bytes) } else { broken(&self.shared.root, e) })
     }
 
     fn fits(&self, bytes: u64, tombstones: usize) -> bool {
@@ -361,9 +367,10 @@ impl Writer {
         self.active = None;
         shared.active_free_bytes.store(0, Ordering::Relaxed);
         lock(&shared.spare).take();
-        lock(&shared.readers).clear();
         shared.index_mut().clear();
-        shared.reset().map_err(|e| broken(&shared.root, e))
+        let reset = shared.reset().map_err(|e| broken(&shared.root, e));
+        lock(&shared.readers).clear();
+        reset
     }
 }
 
@@ -388,6 +395,20 @@ fn tombstone_record_bytes(tombstones: usize) -> u64 {
 }
 
 impl Shared {
+    /// Gives back the space of all dead records at once. Who collects may be waiting for the writer, so not by its lock: a segment that is in the
+    /// index is not taken out of it, and used again, while the index is read.
+    fn punch_all(&self) -> io::Result<()> {
+        let dead = self.index_mut().take_dead(Instant::now(), usize::MAX);
+        for hole in dead {
+            self.index_mut().punched(hole.segment);
+            let index = self.index();
+            if index.segments().get(&hole.segment).is_some_and(|segment| segment.life == hole.life) {
+                punch(&self.path(hole.segment), hole.offset, hole.bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes all segments.
     fn reset(&self) -> io::Result<()> {
         let segments = self.root.join("segments");

@@ -75,12 +75,12 @@ fn needed_bytes(record_bytes: u64) -> u64 {
     (least + least / 63).next_multiple_of(BLOCK_BYTES)
 }
 
-/// How long the next segment is, when those that exist are `allocated_bytes` together: a quarter of that, in powers of two. So a store of little
+/// How long the next segment is, when those that exist are `allocated_bytes` together: an eighth of that, in powers of two. So a store of little
 /// content stays small, and a large one has few segments. No more than an eighth of the capacity either.
 fn wanted_bytes(allocated_bytes: u64, capacity_bytes: u64, segment_bytes: u64) -> u64 {
     let floor = |bytes: u64| bytes.checked_ilog2().map_or(0, |log| 1 << log);
     let longest = (segment_bytes / BLOCK_BYTES * BLOCK_BYTES).max(16 * BLOCK_BYTES);
-    floor(allocated_bytes / 4).min(floor(capacity_bytes / 8)).max(MIN_SEGMENT_BYTES).min(longest)
+    floor(allocated_bytes / 8).min(floor(capacity_bytes / 8)).max(MIN_SEGMENT_BYTES).min(longest)
 }
 
 pub(super) fn path(root: &Path, number: u32) -> PathBuf {
@@ -187,11 +187,11 @@ mod tests {
         let (mib, gib) = (1u64 << 20, 1u64 << 30);
         let wanted = |allocated, capacity| wanted_bytes(allocated, capacity, 256 * mib);
         assert_eq!(wanted(0, u64::MAX), mib);
-        assert_eq!(wanted(7 * mib, u64::MAX), mib);
-        assert_eq!(wanted(100 * mib, u64::MAX), 16 * mib);
-        assert_eq!(wanted(gib, u64::MAX), 256 * mib);
+        assert_eq!(wanted(15 * mib, u64::MAX), mib);
+        assert_eq!(wanted(100 * mib, u64::MAX), 8 * mib);
+        assert_eq!(wanted(2 * gib, u64::MAX), 256 * mib);
         assert_eq!(wanted(100 * gib, u64::MAX), 256 * mib);
-        assert_eq!(wanted(100 * mib, 64 * mib), 8 * mib, "an eighth of the capacity");
+        assert_eq!(wanted(300 * mib, 64 * mib), 8 * mib, "an eighth of the capacity");
         assert_eq!(wanted(gib, 10), mib);
         assert_eq!(wanted_bytes(gib, u64::MAX, 100_000), 24 * BLOCK_BYTES, "what the options say");
     }

@@ -1,0 +1,28 @@
+//! `store --help`: what a durable shard costs in the stores of a node.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use cyxcloud_benches::store::{Args, run};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match measure(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(args: &Args) -> Result<()> {
+    let report = run(args).await?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{report}");
+    }
+    if args.check { report.check() } else { Ok(()) }
+}
