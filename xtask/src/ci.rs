@@ -16,7 +16,8 @@ pub fn test() -> Result<()> {
     sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", "store_files", "--quiet", "--", "--ignored"])?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
-    suites::s3_clients(None, 1024)?;
+    suites::s3_clients(None, 1024, false)?;
+    suites::s3_clients(None, 256, true)?;
     suites::lost_nodes()?;
     suites::self_heal()?;
     suites::memory()?;
