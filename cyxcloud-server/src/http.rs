@@ -1,6 +1,7 @@
 //! One listener: our own routes first, everything else is S3.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +18,14 @@ use cyxcloud_sdk::core::engine::{ClusterHealth, Engine};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceExt};
 
 /// First path segments that are ours; no bucket may have such a name.
@@ -134,8 +137,22 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 /// Connections at once, unless the limit of open files is lower. More wait to be accepted.
 const MAX_CONNECTIONS: usize = 4096;
 
+/// Who connects gets this long for the handshake of TLS.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
 /// Serves until `stop` resolves, then lets requests in flight end.
 pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()> + Send + 'static) {
+    serve_with(listener, None, app, stop).await;
+}
+
+/// As [`serve`], with TLS where there is a configuration of it.
+pub async fn serve_with(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    app: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let tls = tls.map(TlsAcceptor::from);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME);
@@ -163,22 +180,42 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let app = app.clone();
-        let service = tower::service_fn(move |mut request: axum::http::Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            app.clone().oneshot(request.map(Body::new))
-        });
-        let connection = builder.serve_connection(TokioIo::new(tcp), TowerToHyperService::new(service)).into_owned();
-        let connection = graceful.watch(connection);
+        let connection = Connection { peer, app: app.clone(), builder: builder.clone(), watcher: graceful.watcher(), _permit: permit };
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let _permit = permit;
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended early");
+            let Some(tls) = tls else { return connection.serve(tcp).await };
+            match tokio::time::timeout(HANDSHAKE_TIME, tls.accept(tcp)).await {
+                Ok(Ok(stream)) => connection.serve(stream).await,
+                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+                Err(_) => tracing::debug!("a TLS handshake did not come to its end"),
             }
         });
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// A connection that was accepted.
+struct Connection {
+    peer: SocketAddr,
+    app: Router,
+    builder: auto::Builder<TokioExecutor>,
+    watcher: Watcher,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { peer, app, builder, watcher, _permit } = self;
+        let service = tower::service_fn(move |mut request: axum::http::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            app.clone().oneshot(request.map(Body::new))
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(error, "a connection ended early");
+        }
+    }
 }
 
 /// How many connections there may be: raises the limit of open files as far as it goes and leaves half of it to shards and metadata.

@@ -16,6 +16,16 @@ pub fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 
+/// Ends this process with the one that started it, where that asks for it by `CYX_END_WITH_PARENT`: a test that is killed leaves nobody behind. To be
+/// called first in `main`.
+pub fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os("CYX_END_WITH_PARENT").is_some_and(|value| !value.is_empty()) {
+        // Refused, it is as if nobody had asked.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
+}
+
 /// Returns when the process is to stop.
 pub async fn wait(mut stopped: watch::Receiver<bool>) {
     // An error means the sender is gone, which is a stop as well.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::routing::get;
-use clap::Args;
+use clap::Parser;
 use cyxcloud_sdk::Upkeep;
 use cyxcloud_sdk::core::engine::Schedule;
 use cyxcloud_sdk::core::port::Environment;
@@ -16,14 +16,17 @@ use cyxcloud_sdk::environment::TokioEnvironment;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::config::ConfigArgs;
 use crate::gateway::database::DatabaseArgs;
 use crate::gateway::{NodesArgs, PolicyArgs, Ways, health, report};
 use crate::process::{DRAIN, interrupted, log_to_stderr, wait};
+use crate::tls::ListenTls;
 use crate::upkeep::UpkeepArgs;
 use crate::{http, telemetry};
 
-/// Options of a rebalancer.
-#[derive(Args, Debug)]
+/// Repairs, balances and scrubs a CyxCloud cluster of gateways and storage nodes. Several may run.
+#[derive(Parser, Debug)]
+#[command(name = "cyxcloud-rebalancer", version)]
 pub struct RebalancerArgs {
     #[command(flatten)]
     database: DatabaseArgs,
@@ -39,6 +42,34 @@ pub struct RebalancerArgs {
     policy: PolicyArgs,
     #[command(flatten)]
     upkeep: UpkeepArgs,
+    /// The certificate to show to nodes that ask for one.
+    #[command(flatten)]
+    own_tls: ListenTls,
+    /// The file, and what is done with it.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+impl RebalancerArgs {
+    /// What is wrong with the configuration, as far as it can be known before starting; empty when nothing is. Changes nothing.
+    pub fn check(&self) -> Vec<String> {
+        let text = |e: anyhow::Error| format!("{e:#}");
+        let found = [
+            self.policy.policy().and_then(|policy| Ok(self.upkeep.apply(policy).validate()?)).err().map(text),
+            self.database.path(self.data_dir.as_deref()).err().map(text),
+            self.key_path().err().map(text),
+            self.nodes.channels(&self.own_tls).err().map(text),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    fn key_path(&self) -> Result<PathBuf> {
+        let path = self.nodes.cluster_key.clone().or_else(|| self.data_dir.as_ref().map(|data_dir| data_dir.join("cluster.key")));
+        let path = path.context("say where the gateway's cluster key is: --cluster-key, or --data-dir for key and metadata")?;
+        // A key made here would be no node's.
+        anyhow::ensure!(path.exists(), "there is no cluster key at {}; it is made by the gateway's first start", path.display());
+        Ok(path)
+    }
 }
 
 /// Runs a rebalancer until Ctrl-C or SIGTERM.
@@ -71,14 +102,11 @@ impl Rebalancer {
     /// # Errors
     /// Those of [`run`].
     pub async fn start(args: RebalancerArgs) -> Result<Self> {
-        let key_path = args.nodes.cluster_key.clone().or_else(|| args.data_dir.as_ref().map(|data_dir| data_dir.join("cluster.key")));
-        let key_path = key_path.context("say where the gateway's cluster key is: --cluster-key, or --data-dir for key and metadata")?;
-        // A key made here would be no node's.
-        anyhow::ensure!(key_path.exists(), "there is no cluster key at {}; it is made by the gateway's first start", key_path.display());
+        let key_path = args.key_path()?;
         let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
         let database = args.database.open(args.data_dir.as_deref(), env.clone()).await?;
         let policy = args.upkeep.apply(args.policy.policy()?);
-        let ways = Ways::open(&args.nodes, &key_path, database, env, policy, false).await?;
+        let ways = Ways::open(&args.nodes, args.nodes.channels(&args.own_tls)?, &key_path, database, env, policy, false).await?;
         telemetry::start();
         let (stop, stopped) = watch::channel(false);
         let (http_addr, server) = match args.http_addr {

@@ -20,7 +20,8 @@ pub fn test() -> Result<()> {
     store_crash::run(30, 8)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
-    suites::s3_clients(None, 1024)?;
+    suites::s3_clients(None, 1024, false)?;
+    suites::s3_clients(None, 256, true)?;
     suites::lost_nodes()?;
     suites::self_heal()?;
     suites::memory()?;

@@ -10,7 +10,6 @@ use serde_json::Value;
 /// A running cluster with a fresh data directory; both are gone when it is dropped.
 pub struct DevCluster {
     process: Child,
-    binary: PathBuf,
     data_dir: PathBuf,
     about: Value,
 }
@@ -32,20 +31,20 @@ impl DevCluster {
         let stdout = process.stdout.take().context("stdout is piped")?;
         BufReader::new(stdout).read_line(&mut line)?;
         let about = serde_json::from_str(&line).with_context(|| format!("cyxcloud dev printed {line:?}"))?;
-        Ok(Self { process, binary: binary.to_owned(), data_dir, about })
+        Ok(Self { process, data_dir, about })
     }
 
-    /// A field of the line it printed: endpoint, access_key_id, secret_access_key, region, data_dir.
-    pub fn field(&self, name: &str) -> Result<&str> {
-        self.about[name].as_str().with_context(|| format!("cyxcloud dev --json printed no {name}"))
+    /// The line it printed: endpoint, access_key_id, secret_access_key, region, data_dir.
+    pub fn about(&self) -> &Value {
+        &self.about
     }
+}
 
-    /// Makes a second account.
-    pub fn account(&self, name: &str) -> Result<Value> {
-        let address = self.field("endpoint")?.trim_start_matches("http://");
-        let output = Command::new(&self.binary).args(["dev-key", "create", name, "--json", "--http-addr", address]).output()?;
-        serde_json::from_slice(&output.stdout).with_context(|| format!("dev-key create: {}", String::from_utf8_lossy(&output.stderr)))
-    }
+/// Makes a further account in the cluster that `about` describes.
+pub fn account(binary: &Path, about: &Value, name: &str) -> Result<Value> {
+    let address = about["endpoint"].as_str().context("nobody said where the endpoint is")?.trim_start_matches("http://");
+    let output = Command::new(binary).args(["dev-key", "create", name, "--json", "--http-addr", address]).output()?;
+    serde_json::from_slice(&output.stdout).with_context(|| format!("dev-key create: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 impl Drop for DevCluster {

@@ -2,6 +2,7 @@
 
 mod bench_report;
 mod ci;
+mod cluster;
 mod dev_cluster;
 mod fuzz;
 mod lines;
@@ -35,7 +36,12 @@ enum Command {
         /// Size of the large object.
         #[arg(long, default_value_t = 1024)]
         big_mib: u32,
+        /// Against gateway, nodes and rebalancer as processes instead of `cyxcloud dev`.
+        #[arg(long)]
+        cluster: bool,
     },
+    /// A gateway, nodes and a rebalancer as processes on this machine, until Ctrl-C.
+    Cluster(Box<cluster::ClusterArgs>),
     /// Kills `cyxcloud dev` with SIGKILL in the middle of writes, again and again, and checks every promise afterwards.
     Kill9 {
         /// Rounds.
@@ -104,7 +110,8 @@ fn main() -> anyhow::Result<()> {
         Command::Test => ci::test(),
         Command::Ci => ci::gate(),
         Command::Fix => ci::fix(),
-        Command::S3Clients { only, big_mib } => suites::s3_clients(only.as_deref(), big_mib),
+        Command::S3Clients { only, big_mib, cluster } => suites::s3_clients(only.as_deref(), big_mib, cluster),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Kill9 { rounds } => suites::kill9(rounds),
         Command::StoreCrash { rounds, cuts } => store_crash::run(rounds, cuts),
         Command::Sim { arguments } => suites::sim(&arguments),

@@ -46,3 +46,23 @@ pub fn cyxcloud() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     Ok(std::path::absolute(target.join("release/cyxcloud"))?)
 }
+
+/// The directory with the release executables of the workspace, built when they are stale. They are copies: another checkout that shares the target
+/// directory does not change them under a test.
+pub fn executables() -> Result<PathBuf> {
+    let names = ["cyxcloud", "cyxcloud-gateway", "cyxcloud-node", "cyxcloud-rebalancer"];
+    let mut arguments = vec!["build", "--release", "--package", "cyxcloud-server"];
+    names.iter().for_each(|name| arguments.extend(["--bin", name]));
+    run("cargo", &arguments)?;
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from).join("release");
+    let directory = std::path::absolute("target/bin")?;
+    std::fs::create_dir_all(&directory)?;
+    for name in names {
+        let (from, to) = (built.join(name), directory.join(name));
+        // Renamed into place: a running executable cannot be written to.
+        let beside = directory.join(format!("{name}.new"));
+        std::fs::copy(&from, &beside).with_context(|| format!("cannot copy {}", from.display()))?;
+        std::fs::rename(&beside, &to)?;
+    }
+    Ok(directory)
+}

@@ -1,25 +1,39 @@
 //! The suites that drive the real binary with real clients. The clients are Python and JavaScript programs under `tests/`.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
-use crate::dev_cluster::DevCluster;
+use crate::cluster::{Cluster, ClusterArgs};
+use crate::dev_cluster::{self, DevCluster};
 use crate::{lines, sh};
 
 /// Where virtual environments and node modules of the suites are kept between runs.
 const WORK_DIR: &str = "target/s3-clients";
 
-/// Real S3 clients against a fresh cluster.
-pub fn s3_clients(only: Option<&str>, big_mib: u32) -> Result<()> {
-    let cluster = DevCluster::start(&sh::cyxcloud()?)?;
-    let second = cluster.account("second")?;
-    let second = |name: &str| second[name].as_str().map(str::to_owned).with_context(|| format!("dev-key create printed no {name}"));
+/// Real S3 clients against a fresh cluster: `cyxcloud dev`, or processes.
+pub fn s3_clients(only: Option<&str>, big_mib: u32, as_processes: bool) -> Result<()> {
+    if as_processes {
+        let cluster = Cluster::temporary(&ClusterArgs::fresh(14)?)?;
+        return drive(&cluster.about, &sh::executables()?.join("cyxcloud"), only, big_mib);
+    }
+    let binary = sh::cyxcloud()?;
+    let cluster = DevCluster::start(&binary)?;
+    drive(cluster.about(), &binary, only, big_mib)
+}
+
+/// Runs the clients against what `about` says.
+fn drive(about: &Value, binary: &Path, only: Option<&str>, big_mib: u32) -> Result<()> {
+    let field = |from: &Value, name: &str| from[name].as_str().map(str::to_owned).with_context(|| format!("nobody said {name}"));
+    let second = dev_cluster::account(binary, about, "second")?;
     let mut command = Command::new("tests/s3-clients/run");
     command
-        .args(["--endpoint", cluster.field("endpoint")?, "--region", cluster.field("region")?])
-        .args(["--access-key", cluster.field("access_key_id")?, "--secret-key", cluster.field("secret_access_key")?])
-        .args(["--second-access-key", &second("access_key_id")?, "--second-secret-key", &second("secret_access_key")?])
+        .args(["--endpoint", &field(about, "endpoint")?, "--region", &field(about, "region")?])
+        .args(["--access-key", &field(about, "access_key_id")?, "--secret-key", &field(about, "secret_access_key")?])
+        .args(["--second-access-key", &field(&second, "access_key_id")?])
+        .args(["--second-secret-key", &field(&second, "secret_access_key")?])
         .args(["--big-mib", &big_mib.to_string(), "--work-dir", WORK_DIR]);
     if let Some(only) = only {
         command.args(["--only", only]);

@@ -1,23 +1,26 @@
 //! `cyxcloud-gateway`: S3 for clients, and what storage nodes register with.
 
-use clap::Parser;
-use cyxcloud_server::gateway::{self, GatewayArgs};
+use std::process::ExitCode;
 
-/// The gateway of a cluster: S3, and the gRPC services that storage nodes and direct clients call.
-#[derive(Parser)]
-#[command(version, about)]
-struct Cli {
-    #[command(flatten)]
-    args: GatewayArgs,
-}
+use cyxcloud_server::{config, gateway, process, tls};
 
 #[tokio::main]
-async fn main() -> std::process::ExitCode {
-    match gateway::run(Cli::parse().args).await {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+async fn main() -> ExitCode {
+    process::end_with_parent();
+    tls::install_provider();
+    let loaded = config::load_or_exit::<gateway::GatewayArgs>();
+    if loaded.args.config.print_config {
+        print!("{}", loaded.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    if loaded.args.config.check_config {
+        return config::report(&loaded.args.check());
+    }
+    match gateway::run(loaded.args).await {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
 }

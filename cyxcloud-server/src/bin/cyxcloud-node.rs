@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use cyxcloud_server::{config, node, tls};
+use cyxcloud_server::{config, node, process, tls};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    process::end_with_parent();
     tls::install_provider();
     let loaded = config::load_or_exit::<node::NodeArgs>();
     if loaded.args.config.print_config {

@@ -1,23 +1,26 @@
 //! `cyxcloud-rebalancer`: keeps what is stored whole and evenly spread.
 
-use clap::Parser;
-use cyxcloud_server::rebalancer::{self, RebalancerArgs};
+use std::process::ExitCode;
 
-/// Repairs, balances and scrubs a cluster of gateways and storage nodes. Several may run.
-#[derive(Parser)]
-#[command(version, about)]
-struct Cli {
-    #[command(flatten)]
-    args: RebalancerArgs,
-}
+use cyxcloud_server::{config, process, rebalancer, tls};
 
 #[tokio::main]
-async fn main() -> std::process::ExitCode {
-    match rebalancer::run(Cli::parse().args).await {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+async fn main() -> ExitCode {
+    process::end_with_parent();
+    tls::install_provider();
+    let loaded = config::load_or_exit::<rebalancer::RebalancerArgs>();
+    if loaded.args.config.print_config {
+        print!("{}", loaded.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    if loaded.args.config.check_config {
+        return config::report(&loaded.args.check());
+    }
+    match rebalancer::run(loaded.args).await {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `cyxcloud dev`: a cluster for one person on one machine, durable all the same.
 
-mod admin;
+pub mod admin;
 mod banner;
 mod remote;
 

@@ -4,15 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, Parser};
 use cyxcloud_sdk::transport::grpc::{AddressGuard, ChannelOptions, Cidr};
 use cyxcloud_sdk::{Policy, Scheme};
 
 use super::database::DatabaseArgs;
+use crate::config::ConfigArgs;
+use crate::tls::{ConnectTls, ListenTls};
 use crate::upkeep::UpkeepArgs;
 
-/// Options of a gateway.
-#[derive(Args, Debug)]
+/// The gateway of a CyxCloud cluster: S3 for clients, and the gRPC services that storage nodes and direct clients call.
+#[derive(Parser, Debug)]
+#[command(name = "cyxcloud-gateway", version)]
 pub struct GatewayArgs {
     /// Address of S3, health and metrics; port 0 takes a free one.
     #[arg(long, env = "CYX_HTTP_ADDR", default_value = "0.0.0.0:8080")]
@@ -52,9 +55,33 @@ pub struct GatewayArgs {
     /// Domains for virtual-host style requests (BUCKET.DOMAIN).
     #[arg(long = "domain", default_value = "localhost")]
     pub domains: Vec<String>,
+    /// Let programs on this machine make access keys and order upkeep (cyxcloud dev-key, dev-gc, dev-repair, dev-scrub, dev-trash) without a
+    /// credential. Not where others have accounts on it.
+    #[arg(long)]
+    pub local_admin: bool,
     /// Print one line of JSON when everything listens.
     #[arg(long)]
     pub json: bool,
+    /// TLS of both listeners. Certificates of clients are asked for on the gRPC listener only.
+    #[command(flatten)]
+    pub(super) listen_tls: ListenTls,
+    /// The file, and what is done with it.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+impl GatewayArgs {
+    /// What is wrong with the configuration, as far as it can be known before starting; empty when nothing is. Changes nothing.
+    pub fn check(&self) -> Vec<String> {
+        let text = |e: anyhow::Error| format!("{e:#}");
+        let found = [
+            self.policy.policy().and_then(|policy| Ok(self.upkeep.apply(policy).validate()?)).err().map(text),
+            self.database.path(Some(&self.data_dir)).err().map(text),
+            self.listen_tls.grpc().err().map(|e| e.to_string()),
+            self.nodes.channels(&self.listen_tls).err().map(text),
+        ];
+        found.into_iter().flatten().collect()
+    }
 }
 
 /// How nodes are reached.
@@ -73,13 +100,20 @@ pub struct NodesArgs {
     /// A node that leaves calls without an answer for so long, while most others answer, is given up for the moment.
     #[arg(long, default_value_t = 2_000)]
     pub(crate) node_stall_ms: u64,
+    /// TLS towards nodes, which is spoken when --tls-ca is given.
+    #[command(flatten)]
+    connect_tls: ConnectTls,
 }
 
 impl NodesArgs {
-    /// How connections to nodes are made.
-    pub fn channels(&self) -> ChannelOptions {
+    /// How connections to nodes are made, showing the certificate of `own` to those that ask for one.
+    ///
+    /// # Errors
+    /// When a TLS file cannot be used.
+    pub fn channels(&self, own: &ListenTls) -> Result<ChannelOptions> {
         let guard = Some(AddressGuard::new(self.allow_node_cidr.iter().copied()));
-        ChannelOptions { per_address: self.node_connections, guard, ..ChannelOptions::default() }
+        let tls = self.connect_tls.client(own)?;
+        Ok(ChannelOptions { per_address: self.node_connections, tls, guard, ..ChannelOptions::default() })
     }
 }
 

@@ -13,7 +13,7 @@ use cyxcloud_sdk::meta::{SqliteMeta, share_directory};
 pub struct DatabaseArgs {
     /// Where the metadata are: sqlite:///path/meta.db, or just the path [default: meta.db in the data directory]. Several processes of one machine
     /// may share the file.
-    #[arg(long, env = "DATABASE_URL")]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 }
 
@@ -38,7 +38,8 @@ impl DatabaseArgs {
         Ok(Database { meta: Arc::new(meta), _shared: shared })
     }
 
-    fn path(&self, data_dir: Option<&Path>) -> Result<PathBuf> {
+    /// The file.
+    pub(crate) fn path(&self, data_dir: Option<&Path>) -> Result<PathBuf> {
         let Some(url) = self.database_url.as_deref().filter(|url| !url.is_empty()) else {
             let data_dir = data_dir.context("say where the metadata are: DATABASE_URL or --database-url sqlite:///path/meta.db")?;
             return Ok(data_dir.join("meta.db"));

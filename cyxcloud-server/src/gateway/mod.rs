@@ -21,21 +21,23 @@ use anyhow::{Context, Result};
 use axum::{Router, middleware};
 use cyxcloud_proto::gateway::v1::node_service_server::NodeServiceServer;
 use cyxcloud_proto::gateway::v1::object_service_server::ObjectServiceServer;
+use cyxcloud_sdk::Upkeep;
 use cyxcloud_sdk::core::engine::{Engine, Report, Schedule};
 use cyxcloud_sdk::core::port::Environment;
 use cyxcloud_sdk::environment::TokioEnvironment;
-use cyxcloud_sdk::{Error, Upkeep};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tower::layer::util::{Identity, Stack};
 use tower_http::cors::CorsLayer;
 
 use crate::access_keys::AccessKeys;
-use crate::grpc::AuthenticateLayer;
+use crate::dev::admin;
+use crate::grpc::{AuthenticateLayer, Connections, incoming, reflection, server};
+use crate::metrics::MeasureLayer;
 use crate::process::{DRAIN, interrupted, log_to_stderr, wait};
+use crate::tls::ListenTls;
 use crate::{http, s3, telemetry, unread_body, upkeep};
 pub use args::{GatewayArgs, NodesArgs, PolicyArgs};
 use nodes::Nodes;
@@ -49,8 +51,8 @@ pub const REGION: &str = "us-east-1";
 const MAX_NODE_MESSAGE_BYTES: usize = 256 << 10;
 /// Longest message of a direct client: the chunks of an object of some 60 GiB.
 const MAX_OBJECT_MESSAGE_BYTES: usize = 16 << 20;
-/// Calls at once on one connection.
-const MAX_CALLS: u32 = 128;
+/// Connections of nodes and direct clients at once.
+const MAX_CONNECTIONS: usize = 4096;
 
 /// Runs a gateway until Ctrl-C or SIGTERM.
 ///
@@ -79,6 +81,7 @@ pub struct Gateway {
     pub keys: Arc<AccessKeys>,
     /// Where its files are.
     pub directory: PathBuf,
+    scheme: &'static str,
     ways: Ways,
     upkeep: Upkeep,
     stop: watch::Sender<bool>,
@@ -105,30 +108,33 @@ impl Gateway {
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let policy = args.upkeep.apply(args.policy.policy()?);
         let key_path = args.nodes.cluster_key.clone().unwrap_or_else(|| directory.join("cluster.key"));
-        let ways = Ways::open(&args.nodes, &key_path, database, env.clone(), policy, true).await?;
+        let channels = args.nodes.channels(&args.listen_tls)?;
+        let ways = Ways::open(&args.nodes, channels, &key_path, database, env.clone(), policy, true).await?;
         let keys = Arc::new(AccessKeys::open(ways.engine.clone(), &directory).await?);
         telemetry::start();
 
         let (stop, stopped) = watch::channel(false);
+        // Clients of S3 prove who they are by their signatures.
+        let https = ListenTls { tls_client_ca: None, ..args.listen_tls.clone() }.rustls()?;
         let app = http_app(&ways, keys.clone(), &args);
         let grpc = grpc_server(&ways, keys.clone(), env, &args, &directory)?;
-        let http = tokio::spawn(http::serve(http_listener, app, wait(stopped.clone())));
+        let http = tokio::spawn(http::serve_with(http_listener, https, app, wait(stopped.clone())));
         let grpc = tokio::spawn(async move {
-            let incoming = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
+            let incoming = incoming(grpc_listener, Connections::new(http::max_connections().min(MAX_CONNECTIONS)));
             if let Err(error) = grpc.serve_with_incoming_shutdown(incoming, wait(stopped)).await {
-                tracing::error!(error = %error, "the gRPC listener failed");
+                tracing::error!(%error, "the gRPC listener ended");
             }
         });
         let upkeep = Upkeep::spawn(ways.engine.clone(), schedule(&args), report);
-        let engine = ways.engine.clone();
+        let (engine, scheme) = (ways.engine.clone(), if args.listen_tls.is_on() { "https" } else { "http" });
         let servers = vec![http, grpc];
-        Ok(Self { http_addr, grpc_addr, engine, keys, directory, ways, upkeep, stop, servers, _temporary: temporary })
+        Ok(Self { http_addr, grpc_addr, engine, keys, directory, scheme, ways, upkeep, stop, servers, _temporary: temporary })
     }
 
     /// Says where everything is: one line of JSON, or a few for people.
     fn print(&self, as_json: bool) -> Result<()> {
         let (root, data_dir) = (self.keys.root(), std::path::absolute(&self.directory)?.display().to_string());
-        let (endpoint, grpc_addr) = (format!("http://{}", reachable(self.http_addr)), reachable(self.grpc_addr).to_string());
+        let (endpoint, grpc_addr) = (format!("{}://{}", self.scheme, reachable(self.http_addr)), reachable(self.grpc_addr).to_string());
         let mut out = std::io::stdout().lock();
         if as_json {
             let line = json!({
@@ -166,16 +172,19 @@ async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
 fn http_app(ways: &Ways, keys: Arc<AccessKeys>, args: &GatewayArgs) -> Router {
     let config =
         s3::S3Config { region: REGION.into(), etag_md5: !args.no_md5_etag, domains: args.domains.clone(), ..s3::S3Config::default() };
-    let s3 = s3::service(ways.engine.clone(), keys, config);
-    let app = http::routes(ways.engine.clone())
-        .merge(health::routes(ways.engine.clone()))
-        .fallback_service(s3)
+    let mut routes = http::routes(ways.engine.clone()).merge(health::routes(ways.engine.clone()));
+    if args.local_admin {
+        routes = routes.merge(admin::engine_routes(ways.engine.clone(), keys.clone()));
+    }
+    let app = routes
+        .fallback_service(s3::service(ways.engine.clone(), keys, config))
         .layer(middleware::from_fn(unread_body::settle))
         .layer(middleware::from_fn(telemetry::count));
     if args.cors_permissive { app.layer(CorsLayer::very_permissive()) } else { app }
 }
 
-type Grpc = tonic::transport::server::Router<tower::layer::util::Stack<AuthenticateLayer, tower::layer::util::Identity>>;
+type Layers = Stack<AuthenticateLayer, Stack<MeasureLayer, Identity>>;
+type Grpc = tonic::transport::server::Router<Layers>;
 
 fn grpc_server(ways: &Ways, keys: Arc<AccessKeys>, env: Arc<dyn Environment>, args: &GatewayArgs, directory: &Path) -> Result<Grpc> {
     let token = args.grpc_auth.then(|| JoinToken::open(&directory.join("join.token"))).transpose()?;
@@ -185,25 +194,18 @@ fn grpc_server(ways: &Ways, keys: Arc<AccessKeys>, env: Arc<dyn Environment>, ar
         Arc::new(move |key: &_| registry.knows_key(key))
     };
     let authenticate = AuthenticateLayer::new(keys, knows, env.clone());
-    let (engine, cluster, call_back) = (ways.engine.clone(), ways.cluster.clone(), args.nodes.channels());
+    let (engine, cluster, call_back) = (ways.engine.clone(), ways.cluster.clone(), args.nodes.channels(&args.listen_tls)?);
     let objects = Objects::new(engine.clone(), registry.clone(), cluster.clone());
     let nodes = Nodes::new(engine, registry, env, cluster, token, args.node_reserve_bytes, call_back);
     let (_, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(cyxcloud_proto::DESCRIPTORS)
-        .build_v1()
-        .map_err(|e| Error::internal(format!("the descriptors of the services cannot be read: {e}")))?;
-    let builder = Server::builder()
+    let router = server(args.listen_tls.grpc()?)?
+        .layer(MeasureLayer::default())
         .layer(authenticate)
-        .max_concurrent_streams(MAX_CALLS)
-        .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
-        .http2_max_header_list_size(16 << 10);
-    let mut builder = builder;
-    Ok(builder
         .add_service(health)
-        .add_service(reflection)
+        .add_service(reflection()?)
         .add_service(NodeServiceServer::new(nodes).max_decoding_message_size(MAX_NODE_MESSAGE_BYTES))
-        .add_service(ObjectServiceServer::new(objects).max_decoding_message_size(MAX_OBJECT_MESSAGE_BYTES)))
+        .add_service(ObjectServiceServer::new(objects).max_decoding_message_size(MAX_OBJECT_MESSAGE_BYTES));
+    Ok(router)
 }
 
 /// What this gateway does unasked.

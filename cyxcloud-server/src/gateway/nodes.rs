@@ -6,11 +6,12 @@ use std::sync::Arc;
 use cyxcloud_proto::gateway::v1::node_service_server::NodeService;
 use cyxcloud_proto::gateway::v1::{
     DrainNodeRequest, DrainNodeResponse, GetNodeInfoRequest, HeartbeatRequest, HeartbeatResponse, ListNodesRequest, ListNodesResponse,
-    NodeInfo, RegisterNodeRequest, RegisterNodeResponse, drain_node_request,
+    NodeInfo, NodeState, RegisterNodeRequest, RegisterNodeResponse, drain_node_request,
 };
+use cyxcloud_sdk::ErrorKind;
 use cyxcloud_sdk::core::engine::Engine;
 use cyxcloud_sdk::core::id::NodeId;
-use cyxcloud_sdk::core::port::{Environment, NodeRecord, Space};
+use cyxcloud_sdk::core::port::{Environment, NodeRecord};
 use cyxcloud_sdk::credential::{Identity, PublicKey};
 use cyxcloud_sdk::members::{Beat, Registry};
 use cyxcloud_sdk::transport::grpc::ChannelOptions;
@@ -98,15 +99,18 @@ impl Nodes {
         let failed = |e: cyxcloud_sdk::Error| Box::new(wire::status(&e));
         let id = wire::node_id(&beat.node_id).map_err(failed)?;
         self.own_record(id, key).await?;
-        let mut status = self.engine.note_heartbeat(id).await.map_err(failed)?;
-        let said = Beat {
-            space: beat.space.as_ref().map_or(Space::default(), space),
-            cpu_percent: beat.cpu_percent,
-            memory_bytes: beat.memory_bytes,
-            active_connections: beat.active_connections,
-            store_failed: beat.store_failed,
+        let mut status = match self.engine.note_heartbeat(id).await {
+            // It is told, so that it does not go on as if nothing had happened.
+            Err(e) if e.kind() == ErrorKind::Invalid => {
+                return Ok(HeartbeatResponse { state: NodeState::Removed.into(), ..Default::default() });
+            }
+            other => other.map_err(failed)?,
         };
-        self.registry.note_heartbeat(id, said);
+        // Without space it comes from a process beside the node that announces its maintenance.
+        if let Some(told) = &beat.space {
+            let HeartbeatRequest { cpu_percent, memory_bytes, active_connections, store_failed, .. } = beat;
+            self.registry.note_heartbeat(id, Beat { space: space(told), cpu_percent, memory_bytes, active_connections, store_failed });
+        }
         if beat.maintenance_ms > 0 {
             status = self.engine.announce_maintenance(id, beat.maintenance_ms).await.map_err(failed)?;
         }

@@ -10,7 +10,7 @@ use cyxcloud_sdk::core::port::Environment;
 use cyxcloud_sdk::credential::Identity;
 use cyxcloud_sdk::members::{Registry, RegistryOptions, Watched};
 use cyxcloud_sdk::transport::GrpcTransport;
-use cyxcloud_sdk::transport::grpc::Channels;
+use cyxcloud_sdk::transport::grpc::{ChannelOptions, Channels};
 use tokio::task::JoinHandle;
 
 use super::args::NodesArgs;
@@ -35,6 +35,7 @@ impl Ways {
     /// When the key or the metadata cannot be used.
     pub async fn open(
         args: &NodesArgs,
+        channels: ChannelOptions,
         key_path: &Path,
         database: Database,
         env: Arc<dyn Environment>,
@@ -46,7 +47,7 @@ impl Ways {
         let registry = Registry::new(env.clone(), options);
         let meta = database.meta.clone();
         registry.refresh(&*meta).await?;
-        let channels = Channels::new(args.channels());
+        let channels = Channels::new(channels);
         let plain = Arc::new(GrpcTransport::new(registry.clone(), cluster.clone(), channels.clone(), env.clone()));
         let transport = Arc::new(Watched::new(plain.clone(), registry.clone()));
         let ports = Ports { meta: meta.clone(), transport, members: registry.clone(), env };

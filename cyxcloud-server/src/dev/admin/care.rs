@@ -28,7 +28,7 @@ impl Page {
 }
 
 pub(super) async fn collect_garbage(State(admin): State<Admin>) -> Result<Json<Value>, Failure> {
-    let done = admin.cluster.engine().collect_garbage().await?;
+    let done = admin.engine.collect_garbage().await?;
     Ok(Json(json!({
         "chunks": done.chunks, "chunks_left": done.chunks_left, "orphans": done.orphans, "nodes_away": done.nodes_away,
         "trash": done.trash,
@@ -39,7 +39,7 @@ pub(super) async fn collect_garbage(State(admin): State<Admin>) -> Result<Json<V
 pub(super) async fn repair(State(admin): State<Admin>) -> Result<Json<Value>, Failure> {
     // On a task of its own: a caller that goes away must not leave claimed jobs behind, which others would wait for.
     let work = tokio::spawn(async move {
-        let engine = admin.cluster.engine();
+        let engine = &admin.engine;
         let scan = engine.plan_repairs().await?;
         Ok::<_, Error>((scan, engine.run_repairs().await?))
     });
@@ -52,7 +52,7 @@ pub(super) async fn repair(State(admin): State<Admin>) -> Result<Json<Value>, Fa
 }
 
 pub(super) async fn list_jobs(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, Failure> {
-    let jobs = admin.cluster.engine().meta().list_jobs(page.after()?, JOBS).await?;
+    let jobs = admin.engine.meta().list_jobs(page.after()?, JOBS).await?;
     let next = jobs.last().filter(|_| jobs.len() == JOBS).map(|last| last.chunk.to_string());
     Ok(Json(json!({ "jobs": jobs.iter().map(describe).collect::<Vec<_>>(), "next": next })))
 }
@@ -72,11 +72,11 @@ fn describe(job: &Job) -> Value {
 
 /// Verifies every copy of the next chunks.
 pub(super) async fn scrub(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, Failure> {
-    let done = admin.cluster.engine().scrub(page.after()?, SCRUBBED).await?;
-    let nodes = admin.cluster.local_nodes().nodes();
+    let done = admin.engine.scrub(page.after()?, SCRUBBED).await?;
+    let nodes = admin.engine.meta().list_nodes().await?;
     let damaged = done.damaged.iter().map(|(chunk, copy)| {
-        let at = nodes.iter().position(|node| node.record.id == copy.node);
-        json!({ "chunk": chunk.to_string(), "shard": copy.shard, "node": at, "name": at.map(|at| &nodes[at].record.name) })
+        let at = nodes.iter().position(|node| node.id == copy.node);
+        json!({ "chunk": chunk.to_string(), "shard": copy.shard, "node": at, "name": at.map(|at| &nodes[at].name) })
     });
     Ok(Json(json!({
         "chunks": done.chunks, "copies": done.copies, "bytes": done.bytes, "unread": done.unread,

@@ -16,6 +16,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use cyxcloud_sdk::core::engine::Engine;
 use cyxcloud_sdk::{Cluster, Error, ErrorKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,22 +31,30 @@ const FORWARDED: [&str; 5] = ["origin", "forwarded", "x-forwarded-for", "x-forwa
 
 #[derive(Clone)]
 struct Admin {
-    cluster: Cluster,
+    engine: Arc<Engine>,
     keys: Arc<AccessKeys>,
 }
 
 /// The routes, all under `/cyx-admin`.
 pub fn routes(cluster: Cluster, keys: Arc<AccessKeys>) -> Router {
-    Router::new()
+    let nodes = Router::new()
         .route("/cyx-admin/nodes", get(nodes::list))
         .route("/cyx-admin/nodes/{number}/{action}", post(nodes::change))
+        .route_layer(middleware::from_fn(local_only))
+        .with_state(cluster.clone());
+    engine_routes(cluster.engine().clone(), keys).merge(nodes)
+}
+
+/// Those that concern no node, which a gateway has too.
+pub fn engine_routes(engine: Arc<Engine>, keys: Arc<AccessKeys>) -> Router {
+    Router::new()
         .route("/cyx-admin/keys", get(list_keys).post(create_key))
         .route("/cyx-admin/gc", post(care::collect_garbage))
         .route("/cyx-admin/repair", get(care::list_jobs).post(care::repair))
         .route("/cyx-admin/scrub", post(care::scrub))
         .route("/cyx-admin/trash/{bucket}", get(trash::list).post(trash::restore))
         .route_layer(middleware::from_fn(local_only))
-        .with_state(Admin { cluster, keys })
+        .with_state(Admin { engine, keys })
 }
 
 async fn local_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
@@ -97,6 +106,6 @@ async fn create_key(State(admin): State<Admin>, Json(new): Json<NewKey>) -> Resu
 }
 
 async fn list_keys(State(admin): State<Admin>) -> Result<Json<Value>, Failure> {
-    let keys = admin.cluster.engine().meta().list_access_keys().await?;
+    let keys = admin.engine.meta().list_access_keys().await?;
     Ok(Json(keys.iter().map(|key| json!({ "name": key.name, "access_key_id": key.id })).collect()))
 }

@@ -12,7 +12,7 @@ use cyxcloud_sdk::{Cluster, Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Admin, Failure};
+use super::Failure;
 use crate::operate::{Action, MAINTENANCE_MS, Refused, operate};
 
 /// What goes with an action.
@@ -25,32 +25,32 @@ pub(super) struct How {
     force: bool,
 }
 
-pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Value>, Failure> {
-    let look = Look::at(&admin.cluster).await?;
-    let nodes = admin.cluster.local_nodes().nodes();
+pub(super) async fn list(State(cluster): State<Cluster>) -> Result<Json<Value>, Failure> {
+    let look = Look::at(&cluster).await?;
+    let nodes = cluster.local_nodes().nodes();
     Ok(Json(nodes.into_iter().enumerate().map(|(number, node)| look.describe(number, node)).collect()))
 }
 
 pub(super) async fn change(
-    State(admin): State<Admin>,
+    State(cluster): State<Cluster>,
     Path((number, action)): Path<(usize, String)>,
     Query(how): Query<How>,
 ) -> Result<Json<Value>, Failure> {
-    let (engine, local) = (admin.cluster.engine(), admin.cluster.local_nodes());
+    let (engine, local) = (cluster.engine(), cluster.local_nodes());
     let nodes = local.nodes();
     let missing = || Error::not_found(format!("there is no node {number}; nodes are 0 to {}", nodes.len() - 1));
     let node = *nodes.get(number).ok_or_else(missing)?;
     let id = node.record.id;
     match action.as_str() {
         "stop" => local.set_running(id, false)?,
-        "start" => start(&admin.cluster, node).await?,
+        "start" => start(&cluster, node).await?,
         "wipe" => node.store.wipe().await?,
         other => {
             let action = action_of(other, &how)?;
             operate(engine, id, action).await.map_err(|refused| explain(number, refused))?;
         }
     }
-    Ok(Json(Look::at(&admin.cluster).await?.describe(number, node)))
+    Ok(Json(Look::at(&cluster).await?.describe(number, node)))
 }
 
 const ACTIONS: &str = "stop, start, wipe, drain, undrain, maintenance, end-maintenance or remove";

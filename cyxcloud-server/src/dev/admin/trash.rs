@@ -33,7 +33,7 @@ pub(super) async fn list(State(admin): State<Admin>, Path(name): Path<String>, Q
         (Some(key), Some(version)) => Some((key, version.parse()?)),
         _ => None,
     };
-    let engine = admin.cluster.engine();
+    let engine = &admin.engine;
     let page = engine.meta().list_trash(bucket, &which.prefix, after, PAGE).await?;
     let window_ms = engine.policy().trash_window_ms;
     let more = page.len() == PAGE;
@@ -57,7 +57,7 @@ pub(super) async fn restore(
 ) -> Result<Json<Value>, Failure> {
     let bucket = bucket(&admin, &name).await?;
     let (key, version): (ObjectKey, VersionId) = (ObjectKey::new(&what.key)?, what.version.parse()?);
-    let restored = admin.cluster.engine().restore_object(bucket, &key, version, Precondition::Absent).await;
+    let restored = admin.engine.restore_object(bucket, &key, version, Precondition::Absent).await;
     let object = restored.map_err(|e| match e.kind() {
         ErrorKind::NotFound => Error::not_found(format!(
             "{name}/{key} has no version {version} in the trash (any more); cyxcloud dev-trash list {name} shows what can be restored"
@@ -71,5 +71,5 @@ pub(super) async fn restore(
 }
 
 async fn bucket(admin: &Admin, name: &str) -> Result<BucketId> {
-    Ok(admin.cluster.engine().meta().bucket(&BucketName::new(name)?).await?.id)
+    Ok(admin.engine.meta().bucket(&BucketName::new(name)?).await?.id)
 }
