@@ -43,7 +43,9 @@ fn trailer(bytes: &[u8], entries: &[u8]) {
     assert!(trailer.tail >= DATA_START && trailer.tail + footer_bytes(trailer.entries) <= SEGMENT_BYTES);
     if let Some(listed) = trailer.decode_entries(entries) {
         assert_eq!(listed.len() as u64, trailer.entries);
-        assert!(listed.iter().all(|entry| entry.offset >= DATA_START && entry.offset + record::record_bytes(entry.size_bytes) <= trailer.tail));
+        assert!(
+            listed.iter().all(|entry| entry.offset >= DATA_START && entry.offset + record::record_bytes(entry.size_bytes) <= trailer.tail)
+        );
         let again = encode_footer(&HOME, trailer.life, trailer.tail, &listed);
         let last = again.len() - BLOCK_BYTES as usize;
         let decoded = Trailer::decode(&again[last..], &HOME, SEGMENT_BYTES).expect("its own version").expect("an encoded footer is whole");

@@ -180,14 +180,14 @@ mod tests {
 
     #[test]
     fn ratios_are_of_a_round_and_misses_are_named() {
-        let mut report = Report::default();
         // The machine was twice as fast in the second round.
-        report.lines = vec![
+        let lines = vec![
             line(1, Kind::Files, 100.0, 1.0),
             line(1, Kind::Segment, 210.0, 1.05),
             line(2, Kind::Segment, 420.0, 1.05),
             line(2, Kind::Files, 200.0, 1.0),
         ];
+        let mut report = Report { lines, ..Report::default() };
         report.summarise();
         assert_eq!(report.lines.len(), 6);
         report.check().unwrap();

@@ -13,8 +13,10 @@ use super::record::{BLOCK_BYTES, Home};
 use super::shared::Shared;
 use crate::store::media::{available_bytes, is_full};
 
-/// No segment is smaller, unless the options say so.
-const MIN_SEGMENT_BYTES: u64 = 1 << 20;
+/// No segment is smaller, unless the options say so or the capacity is tiny.
+const MIN_SEGMENT_BYTES: u64 = 4 << 20;
+/// The least for a tiny capacity.
+const TINY_SEGMENT_BYTES: u64 = 256 << 10;
 /// Zeros are written in such pieces.
 const ZEROS_BYTES: u64 = 1 << 20;
 
@@ -50,12 +52,11 @@ impl OpenSegment {
         self.bytes.saturating_sub(self.tail + footer + self.delete_reserve_bytes())
     }
 
-    /// Writes the footer. Durable when it returns.
+    /// Writes the footer. It need not be durable: without it the segment is read block by block.
     pub(super) fn seal(&self, home: &Home) -> io::Result<()> {
         let footer = Blocks::copy_of(&encode_footer(home, self.life, self.tail, &self.entries));
         let at = self.bytes - footer.bytes().len() as u64;
-        self.disk.write(&[footer], at)?;
-        self.disk.sync()
+        self.disk.write(&[footer], at)
     }
 
     /// As the index knows it.
@@ -75,12 +76,13 @@ fn needed_bytes(record_bytes: u64) -> u64 {
     (least + least / 63).next_multiple_of(BLOCK_BYTES)
 }
 
-/// How long the next segment is, when those that exist are `allocated_bytes` together: an eighth of that, in powers of two. So a store of little
-/// content stays small, and a large one has few segments. No more than an eighth of the capacity either.
+/// How long the next segment is, when those that exist are `allocated_bytes` together: a quarter of that, in powers of two, but no more than an
+/// eighth of the capacity. So a store of little content stays small, and a large one has few segments.
 fn wanted_bytes(allocated_bytes: u64, capacity_bytes: u64, segment_bytes: u64) -> u64 {
     let floor = |bytes: u64| bytes.checked_ilog2().map_or(0, |log| 1 << log);
     let longest = (segment_bytes / BLOCK_BYTES * BLOCK_BYTES).max(16 * BLOCK_BYTES);
-    floor(allocated_bytes / 8).min(floor(capacity_bytes / 8)).max(MIN_SEGMENT_BYTES).min(longest)
+    let part = floor(capacity_bytes / 8).max(TINY_SEGMENT_BYTES);
+    floor(allocated_bytes / 4).max(MIN_SEGMENT_BYTES).min(part).min(longest)
 }
 
 pub(super) fn path(root: &Path, number: u32) -> PathBuf {
@@ -186,13 +188,14 @@ mod tests {
     fn segments_grow_with_the_store() {
         let (mib, gib) = (1u64 << 20, 1u64 << 30);
         let wanted = |allocated, capacity| wanted_bytes(allocated, capacity, 256 * mib);
-        assert_eq!(wanted(0, u64::MAX), mib);
-        assert_eq!(wanted(15 * mib, u64::MAX), mib);
-        assert_eq!(wanted(100 * mib, u64::MAX), 8 * mib);
-        assert_eq!(wanted(2 * gib, u64::MAX), 256 * mib);
+        assert_eq!(wanted(0, u64::MAX), 4 * mib);
+        assert_eq!(wanted(31 * mib, u64::MAX), 4 * mib);
+        assert_eq!(wanted(100 * mib, u64::MAX), 16 * mib);
+        assert_eq!(wanted(gib, u64::MAX), 256 * mib);
         assert_eq!(wanted(100 * gib, u64::MAX), 256 * mib);
         assert_eq!(wanted(300 * mib, 64 * mib), 8 * mib, "an eighth of the capacity");
-        assert_eq!(wanted(gib, 10), mib);
+        assert_eq!(wanted(0, 8 * mib), mib);
+        assert_eq!(wanted(gib, 10), mib / 4);
         assert_eq!(wanted_bytes(gib, u64::MAX, 100_000), 24 * BLOCK_BYTES, "what the options say");
     }
 

@@ -211,7 +211,7 @@ mod tests {
 
     fn entries() -> Vec<Entry> {
         let entry = |n: u8| Entry {
-            kind: if n % 2 == 0 { Kind::Frame } else { Kind::Tombstones },
+            kind: if n.is_multiple_of(2) { Kind::Frame } else { Kind::Tombstones },
             key: ShardKey { chunk: ChunkId([n; 32]), index: n },
             offset: DATA_START + u64::from(n) * BLOCK_BYTES,
             size_bytes: u64::from(n),

@@ -58,7 +58,8 @@ pub struct SegmentOptions {
     pub capacity_bytes: u64,
     /// What puts leave free on the file system whatever the capacity. Deletes may use it.
     pub reserve_bytes: u64,
-    /// Length of a segment of a large store. A small store has smaller ones: an eighth of what it has allocated, at least 1 MiB.
+    /// Length of a segment of a large store. A small store has smaller ones: a quarter of what it has allocated, at least
+    /// 4 MiB, but no more than an eighth of the capacity.
     pub segment_bytes: u64,
     /// How much compaction copies in a second.
     pub compact_bytes_per_second: u64,

@@ -333,7 +333,8 @@ impl Writer {
     /// Seals after a write that failed for want of space. If even that fails, the store stops: what was refused must not come back.
     fn abandon(&mut self) {
         let Some(active) = self.active.take() else { return };
-        if active.seal(&self.shared.home(active.number)).is_err() {
+        let sealed = active.seal(&self.shared.home(active.number)).and_then(|()| active.disk.sync());
+        if sealed.is_err() {
             self.shared.fail();
         }
         self.shared.index_mut().seal_segment(active.number);
