@@ -67,7 +67,7 @@ pub struct NodeArgs {
     #[arg(long, env = "CYX_CLUSTER_PUBLIC_KEY", value_name = "HEX")]
     pub cluster_key: Option<PublicKey>,
     /// What the shards are kept in.
-    #[arg(long, env = "CYX_STORE", value_enum, default_value_t = StoreKind::Files)]
+    #[arg(long, env = "CYX_STORE", value_enum, default_value_t = StoreKind::Segment)]
     pub store: StoreKind,
     /// Networks that are not public but where other nodes may be, e.g. 10.0.0.0/8.
     #[arg(long, env = "CYX_ALLOW_NODE_CIDR", value_delimiter = ',', value_name = "CIDR")]
