@@ -16,12 +16,13 @@ pub fn test() -> Result<()> {
     for suite in ["store_files", "store_segment"] {
         sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", suite, "--quiet", "--", "--ignored"])?;
     }
-    sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--features", "bucket", "--test", "store_bucket", "--quiet"])?;
     store_crash::run(30, 8)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
     suites::s3_clients(None, 1024, false)?;
     suites::s3_clients(None, 256, true)?;
+    suites::cluster("direct", &[])?;
+    suites::cluster("lifecycle", &[])?;
     suites::lost_nodes()?;
     suites::self_heal()?;
     suites::memory()?;
@@ -38,8 +39,6 @@ pub fn gate() -> Result<()> {
     sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     core_is_pure()?;
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
-    let bucket = ["clippy", "-p", "cyxcloud-sdk", "--features", "bucket", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    sh::run("cargo", &bucket)?;
     sh::check(
         std::process::Command::new("cargo").args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
         "cargo doc",
