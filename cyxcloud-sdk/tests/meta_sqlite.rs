@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cyxcloud_core::control::job::Backoff;
 use cyxcloud_core::data::chunk::chunk_id;
 use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
@@ -233,4 +234,77 @@ fn metadata_take_at_most_256_kib_per_gib() {
     });
     let bytes = std::fs::metadata(&path).unwrap().len();
     assert!(bytes <= (GIB as u64) * (256 << 10), "{} KiB per GiB", bytes / (GIB as u64) / 1024);
+}
+
+/// A gateway under load and a rebalancer on one file: two stores with connections of their own, as two processes have them.
+#[test]
+fn several_processes_share_a_file() {
+    const WRITERS: usize = 16;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("meta");
+    block_on(async {
+        let gateway = Arc::new(open(&path).await.unwrap());
+        make_bucket(&gateway).await;
+        let early = gateway.begin_lease(1000).await.unwrap();
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let load: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (gateway, stop) = (gateway.clone(), stop.clone());
+                tokio::spawn(async move {
+                    let mut epochs = Vec::new();
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        epochs.push(gateway.begin_lease(1000).await.unwrap().epoch);
+                        let record = chunks(&mut SplitMix64(epochs.len() as u64 * 100 + writer as u64), 1);
+                        put(&gateway, &format!("{writer}"), record).await.unwrap();
+                    }
+                    epochs
+                })
+            })
+            .collect();
+
+        // Opening the file again while it is written to changes nothing for those who are there.
+        let rebalancer = open(&path).await.unwrap();
+        let (mut mine, mut slowest) = (Vec::new(), std::time::Duration::ZERO);
+        for _ in 0..50 {
+            let begun = std::time::Instant::now();
+            let lease = rebalancer.begin_lease(1000).await.unwrap();
+            slowest = slowest.max(begun.elapsed());
+            assert_eq!(rebalancer.renew_lease(early.epoch, 1000).await.unwrap().epoch, early.epoch, "leases of others live on");
+            assert!(rebalancer.fence().await.unwrap() <= early.epoch);
+            mine.push(lease.epoch);
+        }
+        assert!(slowest < std::time::Duration::from_secs(5), "a writer beside a busy one waited for {slowest:?}");
+
+        let records = rebalancer.scan_chunks(None, 10).await.unwrap();
+        rebalancer.enqueue_jobs(records.iter().map(|r| (r.id, 0)).collect(), Backoff::default()).await.unwrap();
+        let (mine_claimed, theirs) = futures::join!(rebalancer.claim_jobs(mine[0], 5), gateway.claim_jobs(early.epoch, 5));
+        let claimed: Vec<_> = mine_claimed.unwrap().into_iter().chain(theirs.unwrap()).map(|job| job.chunk).collect();
+        let distinct: std::collections::BTreeSet<_> = claimed.iter().collect();
+        assert_eq!(distinct.len(), claimed.len(), "a job is claimed once");
+
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let mut epochs = mine;
+        for writer in load {
+            epochs.extend(writer.await.unwrap());
+        }
+        let count = epochs.len();
+        epochs.sort_unstable();
+        epochs.dedup();
+        assert_eq!(epochs.len(), count, "no epoch is given twice");
+        println!("{count} leases by {WRITERS} writers and one beside them, which waited for {slowest:?} at most");
+    });
+}
+
+#[test]
+fn whoever_shares_the_metadata_keeps_out_who_wants_them_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        let first = cyxcloud_sdk::meta::share_directory(dir.path()).unwrap();
+        let second = cyxcloud_sdk::meta::share_directory(dir.path()).unwrap();
+        assert_eq!(cyxcloud_sdk::Cluster::open(dir.path()).await.unwrap_err().kind(), ErrorKind::Conflict);
+        drop((first, second));
+        let alone = cyxcloud_sdk::Cluster::open(dir.path()).await.unwrap();
+        assert_eq!(cyxcloud_sdk::meta::share_directory(dir.path()).unwrap_err().kind(), ErrorKind::Conflict);
+        drop(alone);
+    });
 }

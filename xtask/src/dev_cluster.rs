@@ -34,12 +34,7 @@ impl DevCluster {
         Ok(Self { process, data_dir, about })
     }
 
-    /// A field of the line it printed: endpoint, access_key_id, secret_access_key, region, data_dir.
-    pub fn field(&self, name: &str) -> Result<&str> {
-        self.about[name].as_str().with_context(|| format!("cyxcloud dev --json printed no {name}"))
-    }
-
-    /// All of that line.
+    /// The line it printed: endpoint, access_key_id, secret_access_key, region, data_dir.
     pub fn about(&self) -> &Value {
         &self.about
     }

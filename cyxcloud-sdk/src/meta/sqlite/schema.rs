@@ -13,8 +13,11 @@ use super::fail::Outcome;
 /// Marks the file as ours (`PRAGMA application_id`): "cyxm".
 const APPLICATION_ID: i32 = 0x6379_786d;
 
-/// How long to wait for another process (a backup, a shell) that holds the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for another process (a gateway, a rebalancer, a backup) that holds the file.
+const BUSY_TIME: Duration = Duration::from_secs(30);
+/// How often to look meanwhile. A gateway under load lets go of the file for moments only, between the sync of one group of writes and the next: who
+/// looks seldom, as SQLite's own timeout does in the end, waits very long.
+const BUSY_LOOK: Duration = Duration::from_millis(1);
 
 /// Every statement stays prepared.
 const CACHED_STATEMENTS: usize = 128;
@@ -159,7 +162,7 @@ pub(super) fn open_writer(path: &Path) -> Outcome<Connection> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    prepare(&c)?;
+    prepare(&mut c)?;
     recognise(&c)?;
     let mode: String = c.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
@@ -176,16 +179,22 @@ pub(super) fn open_writer(path: &Path) -> Outcome<Connection> {
 
 /// A connection that reads beside the writer.
 pub(super) fn open_reader(path: &Path) -> Outcome<Connection> {
-    let c = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    prepare(&c)?;
+    let mut c = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    prepare(&mut c)?;
     Ok(c)
 }
 
-fn prepare(c: &Connection) -> Outcome<()> {
-    c.busy_timeout(BUSY_TIMEOUT)?;
+fn prepare(c: &mut Connection) -> Outcome<()> {
+    c.busy_handler(Some(wait_for_others))?;
     c.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     c.pragma_update(None, "trusted_schema", false)?;
     Ok(())
+}
+
+/// Waits a moment; false when that was often enough.
+fn wait_for_others(times: i32) -> bool {
+    std::thread::sleep(BUSY_LOOK);
+    (times.max(0) as u128) < BUSY_TIME.as_millis() / BUSY_LOOK.as_millis()
 }
 
 /// Refuses the file of another program, before anything is changed in it.
