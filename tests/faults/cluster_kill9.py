@@ -85,21 +85,24 @@ class Run:
         for node in down:
             node.kill()
         since = time.monotonic()
-        self.pause(2)
+        time.sleep(self.rng.uniform(1, 3))
         served = self.cluster.wait(lambda: self.finished(since, "write") and self.finished(since, "read"), f"{count} nodes down: PUT and GET work", 60)
         writes, reads = self.finished(since, "write"), self.finished(since, "read")
         self.outages.append((before, time.monotonic()))
         print(f"    {count} nodes down for {time.monotonic() - since:.1f} s: {writes} writes and {reads} reads acked meanwhile, "
               f"both kinds after {served:.1f} s", flush=True)
-        wiped = 0
-        if number % 2:
-            wiped = self.cluster.wipe(down[0])
-            print(f"    {down[0].name} wiped, {wiped / 1e6:.1f} MB", flush=True)
-        for node in down:
-            node.start()
-        for node in down:
-            node.ready()
+        wiped = down[0] if number % 2 else None
+        if wiped:
+            print(f"    {wiped.name} wiped, {self.cluster.wipe(wiped) / 1e6:.1f} MB", flush=True)
+        self.start_nodes(down)
         return wiped
+
+    @staticmethod
+    def start_nodes(nodes):
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            node.ready()
 
     def kill_gateway(self):
         self.cluster.gateway.kill()
@@ -124,22 +127,36 @@ class Run:
         before, self.seen = list(self.moved), self.cluster.repaired()
         print(f"-- round {number + 1}", flush=True)
         self.pause()
-        self.kill_nodes(number)
+        wiped = self.kill_nodes(number)
+        since = time.monotonic()
         self.pause()
         self.kill_gateway()
         self.pause()
         self.kill_rebalancer()
         self.seen = [0, 0]
-        took = self.cluster.wait(self.cluster.healthy, "healthy under load", 240)
+        self.cluster.wait(self.cluster.healthy, "healthy under load", 240)
+        took = time.monotonic() - since
         self.count_moved()
         read_bytes, written = (after - at for after, at in zip(self.moved, before))
         self.heals.append(took)
-        print(f"    healthy {took:.1f} s after the last start; repair read {read_bytes / 1e6:.1f} MB and wrote {written / 1e6:.1f} MB", flush=True)
-        self.settle()
-
-    def settle(self):
+        print(f"    healthy under load {took:.1f} s after the nodes started; repair read {read_bytes / 1e6:.1f} MB and wrote {written / 1e6:.1f} MB", flush=True)
         for writer in self.writers:
             writer.pause()
+        self.cluster.wait(self.cluster.healthy, "healthy without load")
+        down = self.rng.sample([node for node in self.cluster.nodes if node is not wiped], TOLERANCE) if wiped else []
+        if down:
+            # Only with what repair gave back to the wiped node there is enough of everything.
+            for node in down:
+                node.kill()
+            print(f"    {wiped.name} is needed: {TOLERANCE} others are down while everything is read", flush=True)
+        self.settle()
+        self.start_nodes(down)
+        self.cluster.wait(self.cluster.healthy, "healthy for the next round")
+        abort_uploads(self.s3, BUCKET)
+        for writer in self.writers:
+            writer.go.set()
+
+    def settle(self):
         unexpected = [failure for writer in self.writers for failure in writer.failed if "NOT EXPECTED" in failure[3]]
         if unexpected:
             check(False, f"writers met {unexpected[:3]}")
@@ -154,9 +171,6 @@ class Run:
         if wrong:
             check(False, f"the list is wrong about {wrong}")
         self.keys += len(truth)
-        abort_uploads(self.s3, BUCKET)
-        for writer in self.writers:
-            writer.go.set()
 
     def refusals(self):
         """Failures while nobody but nodes was down, and all others, by kind and reason."""
