@@ -34,7 +34,9 @@ class Process:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command, env={**os.environ, **self.env}, stdout=subprocess.PIPE, stderr=log)
+            # None of them outlives a test that is killed.
+            env = {**os.environ, **self.env, "CYX_END_WITH_PARENT": "1"}
+            self.process = subprocess.Popen(self.command, env=env, stdout=subprocess.PIPE, stderr=log)
         atexit.register(self.process.kill)
 
     def ready(self):
@@ -95,7 +97,16 @@ class Cluster:
         node = self.process(name, "cyxcloud-node", env, ["--json", f"--advertise-addr=127.0.0.1:{port}", "--allow-node-cidr=127.0.0.0/8",
                                                           f"--heartbeat-interval-ms={self.timers['heartbeat']}"])
         node.metrics = f"http://127.0.0.1:{metrics}"
+        node.storage = self.directory / name
         return node
+
+    def wipe(self, node):
+        """Takes a node that is down everything but who it is, as a new disk does; how many bytes that was."""
+        size = 0
+        for store in ("files", "segment"):
+            size += sum(path.stat().st_blocks * 512 for path in (node.storage / store).rglob("*") if path.is_file())
+            shutil.rmtree(node.storage / store, ignore_errors=True)
+        return size
 
     def start(self):
         self.gateway.start()
@@ -130,6 +141,16 @@ class Cluster:
     def health(self):
         with urllib.request.urlopen(self.endpoint + "/health/cluster", timeout=30) as answer:
             return json.load(answer)
+
+    def healthy(self):
+        """Every node is there, and every shard is where it should be."""
+        health = self.health()
+        whole = health["status"] == "healthy" and health["shards_missing"] == 0
+        return whole and all(node["state"] == "online" and node["reachable"] for node in health["nodes"])
+
+    def repaired(self):
+        """Bytes that this run of the rebalancer has read and written for repair."""
+        return [int(self.metric(self.rebalancer.metrics, f"cyxcloud_repair_bytes_{way}_total")) for way in ("read", "written")]
 
     def metric(self, url, name):
         """The sum of a counter over its labels."""
