@@ -61,42 +61,48 @@ class Process:
 class Cluster:
     """`nodes` nodes on loopback ports. Heartbeats and timers are short, so that tests need not wait."""
 
-    def __init__(self, binaries, nodes=14, timers=None, rebalancer=True, gateway_flags=(), node_env=None):
+    def __init__(self, binaries, nodes=14, timers=None, rebalancer=True, gateway_flags=(), node_env=None, near="127.0.0.1", far="127.0.0.1",
+                 far_prefix=(), cidr="127.0.0.0/8"):
+        """Nodes serve at the address `far`, started with `far_prefix`, everybody else at `near`."""
+        self.far, self.far_prefix, self.cidr = far, far_prefix, cidr
         self.binaries = Path(binaries).resolve().parent
         self.directory = Path(tempfile.mkdtemp(prefix="cluster-", dir=self.binaries))
+        # Of a test that fails only the logs are left.
+        atexit.register(self.forget_data)
         self.timers = {**TIMERS, **(timers or {})}
         http, grpc = free_port(), free_port()
-        self.endpoint, self.grpc = f"http://127.0.0.1:{http}", f"127.0.0.1:{grpc}"
+        self.endpoint, self.grpc = f"http://{near}:{http}", f"{near}:{grpc}"
         self.secrets = {"CYX_ROOT_ACCESS_KEY": KEY, "CYX_ROOT_SECRET_KEY": SECRET, "CYX_JOIN_TOKEN": TOKEN}
         data = self.directory / "gateway"
         lifecycle = [f"--heartbeat-ms={self.timers['heartbeat']}", f"--offline-after-ms={self.timers['offline']}",
                      f"--quarantine-ms={self.timers['quarantine']}", f"--drain-after-ms={self.timers['drain']}",
                      f"--remove-after-ms={self.timers['remove']}"]
         repair = ["--repair-interval-ms=1000", "--balance-interval-ms=0", "--scrub-interval-ms=0"]
-        common = ["--allow-node-cidr=127.0.0.0/8", *lifecycle, *repair]
+        common = [f"--allow-node-cidr={cidr}", *lifecycle, *repair]
         self.gateway = self.process("gateway", "cyxcloud-gateway", self.secrets, [
-            "--json", f"--http-addr=127.0.0.1:{http}", f"--grpc-addr={self.grpc}", f"--data-dir={data}", "--node-reserve-bytes=0",
+            "--json", f"--http-addr={near}:{http}", f"--grpc-addr={self.grpc}", f"--data-dir={data}", "--node-reserve-bytes=0",
             f"--repair={'false' if rebalancer else 'true'}", "--gc-grace-ms=2000", "--gc-interval-ms=1000", *common, *gateway_flags])
         self.nodes = [self.node(number, node_env or {}) for number in range(nodes)]
         self.rebalancer = None
         if rebalancer:
             self.rebalancer = self.process("rebalancer", "cyxcloud-rebalancer", {}, [
-                f"--data-dir={data}", f"--http-addr=127.0.0.1:{(port := free_port())}", *common])
-            self.rebalancer.metrics = f"http://127.0.0.1:{port}"
+                f"--data-dir={data}", f"--http-addr={near}:{(port := free_port())}", *common])
+            self.rebalancer.metrics = f"http://{near}:{port}"
         self.start()
 
-    def process(self, name, binary, env, flags):
-        return Process(name, [str(self.binaries / binary), *flags], env, self.directory / f"{name}.log")
+    def process(self, name, binary, env, flags, prefix=()):
+        return Process(name, [str(self.binaries / binary), *flags], env, self.directory / f"{name}.log", prefix)
 
     def node(self, number, env):
         name = f"node-{number:02}"
         port, metrics = free_port(), free_port()
-        env = {"NODE_ID": f"{number + 1:032x}", "NODE_NAME": name, "GRPC_HOST": "127.0.0.1", "GRPC_PORT": str(port), "METRICS_PORT": str(metrics),
+        env = {"NODE_ID": f"{number + 1:032x}", "NODE_NAME": name, "GRPC_HOST": self.far, "GRPC_PORT": str(port), "METRICS_PORT": str(metrics),
                "STORAGE_PATH": str(self.directory / name), "STORAGE_CAPACITY_GB": "20", "CENTRAL_SERVER_ADDR": self.grpc,
                "CYX_JOIN_TOKEN": TOKEN, **env}
-        node = self.process(name, "cyxcloud-node", env, ["--json", f"--advertise-addr=127.0.0.1:{port}", "--allow-node-cidr=127.0.0.0/8",
-                                                          f"--heartbeat-interval-ms={self.timers['heartbeat']}"])
-        node.metrics = f"http://127.0.0.1:{metrics}"
+        node = self.process(name, "cyxcloud-node", env, [
+            "--json", f"--advertise-addr={self.far}:{port}", f"--allow-node-cidr={self.cidr}",
+            f"--heartbeat-interval-ms={self.timers['heartbeat']}"], self.far_prefix)
+        node.metrics = f"http://{self.far}:{metrics}"
         node.storage = self.directory / name
         return node
 
@@ -168,6 +174,10 @@ class Cluster:
 
     def processes(self):
         return [self.gateway, *self.nodes, *([self.rebalancer] if self.rebalancer else [])]
+
+    def forget_data(self):
+        for path in self.directory.glob("*/"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def close(self):
         for process in self.processes():

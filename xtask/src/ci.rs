@@ -27,6 +27,9 @@ pub fn test() -> Result<()> {
     suites::self_heal()?;
     suites::memory()?;
     suites::kill9(50)?;
+    suites::cluster_kill9(3)?;
+    suites::cluster_frozen()?;
+    suites::cluster_netns()?;
     fuzz::run(&[], 15)?;
     neon::run()?;
     println!("every test passed");

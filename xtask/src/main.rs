@@ -48,6 +48,16 @@ enum Command {
         #[arg(long, default_value_t = 50)]
         rounds: u32,
     },
+    /// Kills nodes, the gateway and the rebalancer of a cluster of processes with SIGKILL under load; nothing acked may be lost and it has to heal.
+    ClusterKill9 {
+        /// Rounds.
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+    },
+    /// Freezes nodes of a cluster of processes with SIGSTOP and measures what PUTs and GETs notice of it.
+    ClusterFrozen,
+    /// Uploads, downloads and repair between network namespaces that lose packets. Needs root and nft, and says when it is skipped.
+    ClusterNetns,
     /// Kills the process and cuts the power under every store, lets syncs fail and fills disks. Needs root for most of it, and says what it skips.
     StoreCrash {
         /// Kills of each store and load.
@@ -117,6 +127,9 @@ fn main() -> anyhow::Result<()> {
         Command::S3Clients { only, big_mib, cluster } => suites::s3_clients(only.as_deref(), big_mib, cluster),
         Command::Cluster(args) => cluster::run(&args),
         Command::Kill9 { rounds } => suites::kill9(rounds),
+        Command::ClusterKill9 { rounds } => suites::cluster_kill9(rounds),
+        Command::ClusterFrozen => suites::cluster_frozen(),
+        Command::ClusterNetns => suites::cluster_netns(),
         Command::StoreCrash { rounds, cuts } => store_crash::run(rounds, cuts),
         Command::Sim { arguments } => suites::sim(&arguments),
         Command::LostNodes => suites::lost_nodes(),

@@ -55,6 +55,21 @@ pub fn kill9(rounds: u32) -> Result<()> {
     python("tests/faults/kill9.py", &["--rounds", &rounds.to_string()])
 }
 
+/// `kill -9` of nodes, gateway and rebalancer as processes, under load.
+pub fn cluster_kill9(rounds: u32) -> Result<()> {
+    python_with(&sh::executables()?.join("cyxcloud"), "tests/faults/cluster_kill9.py", &["--rounds", &rounds.to_string()])
+}
+
+/// A node that is frozen delays nobody past the hedge.
+pub fn cluster_frozen() -> Result<()> {
+    python_with(&sh::executables()?.join("cyxcloud"), "tests/faults/cluster_frozen.py", &[])
+}
+
+/// Nodes behind a network that loses packets.
+pub fn cluster_netns() -> Result<()> {
+    python_with(&sh::executables()?.join("cyxcloud"), "tests/faults/cluster_netns.py", &[])
+}
+
 /// Seeds of the simulator.
 pub fn sim(arguments: &[String]) -> Result<()> {
     let run = ["run", "--release", "--quiet", "-p", "cyxcloud-simulate", "--", "seeds"];
@@ -98,8 +113,12 @@ fn prepare() -> Result<()> {
 }
 
 fn python(script: &str, args: &[&str]) -> Result<()> {
+    python_with(&sh::cyxcloud()?, script, args)
+}
+
+/// The other executables lie beside `binary`.
+fn python_with(binary: &Path, script: &str, args: &[&str]) -> Result<()> {
     prepare()?;
-    let binary = sh::cyxcloud()?;
     let binary = binary.to_str().context("the target directory has a name that is not UTF-8")?;
     sh::run(&format!("{WORK_DIR}/venv/bin/python"), &[&[script, "--binary", binary], args].concat())
 }
