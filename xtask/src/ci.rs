@@ -13,9 +13,8 @@ pub fn test() -> Result<()> {
     // The whole workspace has AWS-LC, through the benches; sealing without it is tested by itself.
     sh::run("cargo", &["test", "-p", "cyxcloud-core", "--lib", "--quiet", "data::seal"])?;
     // What needs root, and so is not part of a plain `cargo test`.
-    for suite in ["store_files", "store_segment"] {
-        sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", suite, "--quiet", "--", "--ignored"])?;
-    }
+    // Of the whole workspace like the tests above, so that nothing is built twice with other features.
+    sh::run("cargo", &["test", "--workspace", "--test", "store_files", "--test", "store_segment", "--quiet", "--", "--ignored"])?;
     store_crash::run(30, 8)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
