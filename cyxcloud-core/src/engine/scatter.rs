@@ -68,8 +68,9 @@ impl Engine {
                 }
                 Either::Left((None, _)) => return Err(Error::internal("a plan wants nothing and is not fulfilled")),
                 Either::Right(_) => {
-                    // Where more than parity are missing it is not a node that is slow, it is everything.
-                    if scatter.held.len() >= scheme.data() {
+                    // Where more than parity are missing it is not a node that is slow, it is everything. Going around more than that would pile the chunk
+                    // onto few nodes.
+                    if scatter.held.len() >= scheme.data() && scatter.late.len() + scatter.hoped.len() <= scheme.parity() {
                         scatter.hoped.drain(..).for_each(|copy| {
                             self.slow.note(copy.node, self.now());
                             scatter.late.insert(copy.node);
@@ -84,7 +85,7 @@ impl Engine {
     /// The copies to make beside those `expected`, away from nodes that are slow where that can be done.
     fn missing(&self, coded: &CodedChunk, expected: &[Copy], scatter: &Scatter) -> Result<Vec<Copy>> {
         let unusable = &scatter.failed | &scatter.late;
-        let slow = self.slow.nodes(self.now());
+        let slow = self.slow.at_most(coded.record.scheme.parity(), self.now());
         let avoiding = self.plan_beside(&coded.record, expected, &(&unusable | &slow));
         avoiding.or_else(|_| self.plan_beside(&coded.record, expected, &unusable))
     }

@@ -28,6 +28,12 @@ impl Slow {
         since.keys().copied().collect()
     }
 
+    /// The same, or none where they are more than `most`: then it is not they that are slow, and to do without so many would cost durability.
+    pub(super) fn at_most(&self, most: usize, now: Timestamp) -> BTreeSet<NodeId> {
+        let nodes = self.nodes(now);
+        if nodes.len() <= most { nodes } else { BTreeSet::new() }
+    }
+
     fn since(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Timestamp>> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
