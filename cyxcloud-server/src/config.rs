@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
@@ -52,8 +53,8 @@ pub fn load_or_exit<T: CommandFactory + FromArgMatches>() -> Loaded<T> {
 /// As clap says it, with the file named where the value is the file's.
 pub fn load<T: CommandFactory + FromArgMatches>(argv: impl IntoIterator<Item = OsString>) -> Result<Loaded<T>, clap::Error> {
     let argv: Vec<OsString> = argv.into_iter().collect();
-    let mut command = T::command();
-    command.build();
+    // Not built yet: a built one loses its index of arguments when they are changed.
+    let mut command = T::command().mut_args(without_empty_environment);
     // A first look, only for the file: what is wrong is said by the second.
     let first = command.clone().ignore_errors(true).try_get_matches_from(&argv)?;
     let path = first.get_one::<PathBuf>("config").cloned();
@@ -68,6 +69,12 @@ pub fn load<T: CommandFactory + FromArgMatches>(argv: impl IntoIterator<Item = O
         command.clone().try_get_matches_from(&argv).map_err(|error| name_file(&mut command, error, path.as_deref(), &from_file))?;
     let args = T::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     Ok(Loaded { args, command, matches, from_file })
+}
+
+/// A variable that is set to nothing counts as not set: that is how compose files leave one away.
+fn without_empty_environment(arg: Arg) -> Arg {
+    let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if empty { arg.env(Resettable::Reset) } else { arg }
 }
 
 /// Ids that clap derives are the field names, and so are the flags but for the dash.

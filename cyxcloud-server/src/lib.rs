@@ -5,7 +5,9 @@
 
 pub mod access_keys;
 pub mod config;
+pub mod connect;
 pub mod dev;
+pub mod fleet;
 pub mod gateway;
 pub mod grpc;
 pub mod http;

@@ -13,15 +13,15 @@ pub fn test() -> Result<()> {
     // The whole workspace has AWS-LC, through the benches; sealing without it is tested by itself.
     sh::run("cargo", &["test", "-p", "cyxcloud-core", "--lib", "--quiet", "data::seal"])?;
     // What needs root, and so is not part of a plain `cargo test`.
-    for suite in ["store_files", "store_segment"] {
-        sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", suite, "--quiet", "--", "--ignored"])?;
-    }
-    sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--features", "bucket", "--test", "store_bucket", "--quiet"])?;
+    // Of the whole workspace like the tests above, so that nothing is built twice with other features.
+    sh::run("cargo", &["test", "--workspace", "--test", "store_files", "--test", "store_segment", "--quiet", "--", "--ignored"])?;
     store_crash::run(30, 8)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
     suites::s3_clients(None, 1024, false)?;
     suites::s3_clients(None, 256, true)?;
+    suites::cluster("direct", &[])?;
+    suites::cluster("lifecycle", &[])?;
     suites::lost_nodes()?;
     suites::self_heal()?;
     suites::memory()?;
@@ -41,8 +41,6 @@ pub fn gate() -> Result<()> {
     sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     core_is_pure()?;
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
-    let bucket = ["clippy", "-p", "cyxcloud-sdk", "--features", "bucket", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    sh::run("cargo", &bucket)?;
     sh::check(
         std::process::Command::new("cargo").args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
         "cargo doc",

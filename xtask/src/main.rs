@@ -78,6 +78,10 @@ enum Command {
     LostNodes,
     /// Wipes, stops, drains and damages nodes of `cyxcloud dev` and waits until it has healed itself.
     SelfHeal,
+    /// Direct clients and S3 clients exchange objects on a cluster of processes.
+    ClusterDirect,
+    /// Nodes that are processes through all states of their lifecycle, and an operator's drain.
+    ClusterLifecycle,
     /// Shows how much memory a PUT and a GET of 1 GiB take; fails above 300 MiB.
     Memory,
     /// A large cluster through years of failures, in virtual time and without bytes: `cargo xtask scale --nodes 200 --chunks 20000 --years 1`,
@@ -130,6 +134,8 @@ fn main() -> anyhow::Result<()> {
         Command::Sim { arguments } => suites::sim(&arguments),
         Command::LostNodes => suites::lost_nodes(),
         Command::SelfHeal => suites::self_heal(),
+        Command::ClusterDirect => suites::cluster("direct", &[]),
+        Command::ClusterLifecycle => suites::cluster("lifecycle", &[]),
         Command::Memory => suites::memory(),
         Command::Scale { arguments } => suites::scale(&arguments),
         Command::BenchReport { json, check, keep } => bench_report::run(keep, json, check),

@@ -51,7 +51,8 @@ pub fn cyxcloud() -> Result<PathBuf> {
 /// directory does not change them under a test.
 pub fn executables() -> Result<PathBuf> {
     let names = ["cyxcloud", "cyxcloud-gateway", "cyxcloud-node", "cyxcloud-rebalancer"];
-    let mut arguments = vec!["build", "--release", "--package", "cyxcloud-server"];
+    // The same packages as for `cyxcloud` alone, so that their dependencies are built once.
+    let mut arguments = vec!["build", "--release"];
     names.iter().for_each(|name| arguments.extend(["--bin", name]));
     run("cargo", &arguments)?;
     let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from).join("release");

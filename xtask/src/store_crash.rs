@@ -14,11 +14,11 @@ const TOOLS: [(&str, &str); 5] =
 /// `CYX_REQUIRE_POWERCUT` is set.
 pub fn run(rounds: u32, cuts: u32) -> Result<()> {
     install();
-    sh::run("cargo", &["test", "-p", "cyxcloud-sdk", "--test", "store_crash", "--no-run"])?;
+    sh::run("cargo", &["test", "--workspace", "--test", "store_crash", "--no-run"])?;
     // In a mount namespace of its own, so that nothing stays mounted even if the suite is killed.
     let own_mounts = Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success());
     let wrapper: &[&str] = if own_mounts { &["unshare", "--mount"] } else { &[] };
-    let arguments = ["cargo", "test", "--quiet", "-p", "cyxcloud-sdk", "--test", "store_crash", "--", "--include-ignored", "--show-output"];
+    let arguments = ["cargo", "test", "--quiet", "--workspace", "--test", "store_crash", "--", "--include-ignored", "--show-output"];
     let words = [wrapper, &arguments].concat();
     eprintln!("+ CYX_CRASH_ROUNDS={rounds} CYX_CRASH_CUTS={cuts} {}", words.join(" "));
     let mut command = Command::new(words[0]);

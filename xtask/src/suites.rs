@@ -41,6 +41,15 @@ fn drive(about: &Value, binary: &Path, only: Option<&str>, big_mib: u32) -> Resu
     sh::check(&mut command, "tests/s3-clients/run")
 }
 
+/// One of the suites over gateway, nodes and rebalancer as processes: `tests/faults/cluster_NAME.py`.
+pub fn cluster(name: &str, args: &[&str]) -> Result<()> {
+    prepare()?;
+    let binary = sh::executables()?.join("cyxcloud");
+    let binary = binary.to_str().context("the target directory has a name that is not UTF-8")?;
+    let script = format!("tests/faults/cluster_{name}.py");
+    sh::run(&format!("{WORK_DIR}/venv/bin/python"), &[&[script.as_str(), "--binary", binary], args].concat())
+}
+
 /// `kill -9` in the middle of writes.
 pub fn kill9(rounds: u32) -> Result<()> {
     python("tests/faults/kill9.py", &["--rounds", &rounds.to_string()])

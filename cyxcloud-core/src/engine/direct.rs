@@ -66,7 +66,7 @@ impl Engine {
     }
 
     /// What a commit says about a chunk holds for everybody who has the same bytes, so a careless placement would be theirs too: it must survive what
-    /// ours survive, and pile no more on one node.
+    /// ours survive, and pile no more on one node. Up to `m` nodes may have failed the writer and nobody else.
     fn require_spread(&self, chunk: &ChunkRecord) -> Result<()> {
         let none = BTreeSet::new();
         let most = |copies: &[Copy]| {
@@ -75,7 +75,14 @@ impl Engine {
             loads.into_values().max()
         };
         let missing = self.plan_beside(chunk, &chunk.copies, &none)?;
-        if missing.is_empty() && most(&chunk.copies) <= most(&self.plan_beside(chunk, &[], &none)?) {
+        let is_like = |plan: Result<Vec<Copy>>| plan.is_ok_and(|plan| most(&chunk.copies) <= most(&plan));
+        if missing.is_empty() && is_like(self.plan_beside(chunk, &[], &none)) {
+            return Ok(());
+        }
+        let used: BTreeSet<NodeId> = chunk.copies.iter().map(|copy| copy.node).collect();
+        let unused: BTreeSet<NodeId> = self.view().nodes().iter().filter(|node| node.writable).map(|node| node.id).collect();
+        let unused = &unused - &used;
+        if missing.is_empty() && unused.len() <= chunk.scheme.parity() && is_like(self.plan_beside(chunk, &[], &unused)) {
             return Ok(());
         }
         Err(Error::unavailable(format!("the copies of {:?} do not survive what they must; upload again", chunk.id)))

@@ -55,7 +55,12 @@ pub fn error(status: Status) -> Error {
         // Who was cut off does not know what happened, whatever the reason.
         _ => ErrorKind::Unavailable,
     });
-    Error::new(kind, status.message().to_owned()).with_source(status)
+    let error = Error::new(kind, status.message().to_owned());
+    // What a service said is all in the message; a connection has a story of its own.
+    match std::error::Error::source(&status) {
+        Some(cause) => error.with_source(cause.to_string()),
+        None => error,
+    }
 }
 
 /// Whether the other side itself answered with this error; false when the connection came to it, None when it is about no call at all.

@@ -1,7 +1,7 @@
 //! `cyxcloud`: the command a newcomer types.
 
 use clap::{Parser, Subcommand};
-use cyxcloud_server::{dev, transfer};
+use cyxcloud_server::{dev, fleet, transfer};
 
 /// Erasure-coded object storage.
 #[derive(Parser)]
@@ -27,6 +27,8 @@ enum Command {
     DevScrub(dev::ScrubArgs),
     /// List and restore deleted objects of a running `cyxcloud dev` that keeps a trash.
     DevTrash(dev::TrashArgs),
+    /// List the storage nodes of a cluster, drain and remove them.
+    Node(fleet::FleetArgs),
     /// Code a file and store it on the nodes of a cluster.
     Upload(transfer::UploadArgs),
     /// Read an object from the nodes of a cluster into a file.
@@ -43,6 +45,7 @@ async fn main() -> std::process::ExitCode {
         Command::DevRepair(args) => dev::repair(args).await,
         Command::DevScrub(args) => dev::scrub(args).await,
         Command::DevTrash(args) => dev::trash(args).await,
+        Command::Node(args) => fleet::run(args).await,
         Command::Upload(args) => transfer::upload(args).await,
         Command::Download(args) => transfer::download(args).await,
     };

@@ -67,7 +67,7 @@ pub struct NodeArgs {
     #[arg(long, env = "CYX_CLUSTER_PUBLIC_KEY", value_name = "HEX")]
     pub cluster_key: Option<PublicKey>,
     /// What the shards are kept in.
-    #[arg(long, env = "CYX_STORE", value_enum, default_value_t = StoreKind::Files)]
+    #[arg(long, env = "CYX_STORE", value_enum, default_value_t = StoreKind::Segment)]
     pub store: StoreKind,
     /// Networks that are not public but where other nodes may be, e.g. 10.0.0.0/8.
     #[arg(long, env = "CYX_ALLOW_NODE_CIDR", value_delimiter = ',', value_name = "CIDR")]
@@ -177,26 +177,53 @@ impl NodeArgs {
         Ok(ChannelOptions { per_address: 1, tls, guard, ..ChannelOptions::default() })
     }
 
-    /// Host and port that others are told, for a node that listens at `listening`.
+    /// What others are told of a node that listens at `listening`.
     ///
     /// # Errors
-    /// [`cyxcloud_sdk::ErrorKind::Invalid`] when the one given is no address, [`cyxcloud_sdk::ErrorKind::Unavailable`] when none was given and the
-    /// gateway cannot be resolved, which would tell the address from which it is reached.
-    pub async fn advertised(&self, listening: SocketAddr) -> Result<String> {
+    /// [`cyxcloud_sdk::ErrorKind::Invalid`] when the address that was given is none.
+    pub fn advertise(&self, listening: SocketAddr) -> Result<Advertise> {
         if let Some(address) = &self.advertise_addr {
             ChannelOptions::default().endpoint(address).map_err(|e| Error::invalid(format!("--advertise-addr: {e}")))?;
-            return Ok(address.clone());
+            return Ok(Advertise::Fixed(address.clone()));
         }
         if !listening.ip().is_unspecified() {
-            return Ok(listening.to_string());
+            return Ok(Advertise::Fixed(listening.to_string()));
         }
-        let (gateway, _) = self.gateway()?;
-        let ip = outgoing_ip(&gateway).await.map_err(|e| {
-            Error::unavailable(format!(
-                "cannot tell which address reaches {gateway}: {e}; say with --advertise-addr where this node is reached"
-            ))
-        })?;
-        Ok(SocketAddr::new(ip, listening.port()).to_string())
+        Ok(Advertise::Towards { gateway: self.gateway()?.0, port: listening.port() })
+    }
+}
+
+/// Where others are told to reach a node.
+#[derive(Clone, Debug)]
+pub enum Advertise {
+    /// There.
+    Fixed(String),
+    /// At the address from which the gateway is reached, which is looked up each time: names may not be known yet, and networks change.
+    Towards {
+        /// The gateway.
+        gateway: String,
+        /// The node's port.
+        port: u16,
+    },
+}
+
+impl Advertise {
+    /// Host and port as they are now.
+    ///
+    /// # Errors
+    /// [`cyxcloud_sdk::ErrorKind::Unavailable`] when the gateway's name cannot be resolved or no way leads there.
+    pub async fn address(&self) -> Result<String> {
+        match self {
+            Self::Fixed(address) => Ok(address.clone()),
+            Self::Towards { gateway, port } => {
+                let ip = outgoing_ip(gateway).await.map_err(|e| {
+                    Error::unavailable(format!(
+                        "no way leads to the gateway {gateway}: {e}; check CENTRAL_SERVER_ADDR, or say with --advertise-addr where this node is reached"
+                    ))
+                })?;
+                Ok(SocketAddr::new(ip, *port).to_string())
+            }
+        }
     }
 }
 

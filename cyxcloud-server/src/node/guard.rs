@@ -116,7 +116,7 @@ fn limited(body: Body, capability: &Capability) -> Body {
     let most = payload.saturating_add(MESSAGE_BYTES).min(MAX_MESSAGE_BYTES);
     let error = |error: Box<dyn std::error::Error + Send + Sync>| match error.downcast::<Status>() {
         Ok(status) => *status,
-        Err(_) => Status::out_of_range("the message is longer than its capability allows"),
+        Err(_) => Status::permission_denied("the message is longer than its capability allows"),
     };
     Body::new(Limited::new(body, most).map_err(error))
 }

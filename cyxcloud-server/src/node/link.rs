@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tower::Layer;
 
+use super::args::Advertise;
 use super::commands::Commands;
 use super::machine::{self, CpuMeter};
 use super::work::Node;
@@ -39,7 +40,7 @@ pub struct Introduction {
     /// Its name.
     pub name: String,
     /// Where it is reached.
-    pub address: String,
+    pub advertise: Advertise,
     /// What it offers, the reserve included.
     pub capacity_bytes: u64,
     /// What fails together with it.
@@ -97,12 +98,12 @@ impl Link {
     /// # Errors
     /// Why the gateway does not take the node in, or why the node does not take the gateway.
     pub async fn register(&self) -> Result<RegisterNodeResponse> {
-        let Introduction { name, address, capacity_bytes, domains, join_token, .. } = self.introduction.clone();
+        let Introduction { name, advertise, capacity_bytes, domains, join_token, .. } = self.introduction.clone();
         let domains = Domains { host: domains.host, operator: domains.operator, subnet: domains.subnet, region: domains.region };
         let request = RegisterNodeRequest {
             node_id: wire::id(self.node.id),
             name,
-            address,
+            address: advertise.address().await?,
             capacity_bytes,
             domains: Some(domains),
             space: Some(self.space().await?),

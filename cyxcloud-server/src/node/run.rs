@@ -43,7 +43,7 @@ pub async fn run(args: NodeArgs) -> Result<()> {
     }
     let as_json = args.json;
     let running = Running::start(args).await?;
-    running.print(as_json)?;
+    running.print(as_json).await?;
     interrupted().await;
     tracing::info!("stopping");
     running.stop().await;
@@ -91,7 +91,7 @@ impl Running {
         let grpc = listen(&args.grpc_host, args.grpc_port, "--grpc-port").await?;
         let metrics = listen(&args.grpc_host, args.metrics_port, "--metrics-port").await?;
         let (grpc_addr, metrics_addr) = (grpc.local_addr()?, metrics.local_addr()?);
-        let introduction = introduction(&args, &node, grpc_addr).await?;
+        let introduction = introduction(&args, &node, grpc_addr)?;
         let connections = Connections::new(http::max_connections().min(MAX_CONNECTIONS));
         let link = Link::new(node.clone(), introduction.clone(), &Channels::new(gateway_options), &gateway, connections.clone())?;
 
@@ -108,8 +108,10 @@ impl Running {
     }
 
     /// Says where everything is: one line of JSON, or one for people.
-    fn print(&self, as_json: bool) -> Result<()> {
-        let Self { node, introduction: Introduction { name, address, .. }, grpc_addr, metrics_addr, storage, .. } = self;
+    async fn print(&self, as_json: bool) -> Result<()> {
+        let Self { node, introduction: Introduction { name, advertise, .. }, grpc_addr, metrics_addr, storage, .. } = self;
+        // Unknown as long as the gateway's name is.
+        let address = advertise.address().await.ok();
         let mut out = std::io::stdout().lock();
         if as_json {
             let line = json!({
@@ -119,7 +121,8 @@ impl Running {
             });
             writeln!(out, "{line}")?;
         } else {
-            writeln!(out, "{name} ({}) serves at {grpc_addr}, known to others as {address}; metrics at {metrics_addr}", node.id)?;
+            let known = address.map_or(String::new(), |address| format!(", known to others as {address}"));
+            writeln!(out, "{name} ({}) serves at {grpc_addr}{known}; metrics at {metrics_addr}", node.id)?;
         }
         Ok(out.flush()?)
     }
@@ -150,10 +153,10 @@ async fn open(args: &NodeArgs, home: Home, env: Arc<dyn Environment>, peers: Cha
     Ok(Arc::new(Node { id, identity, trust, store, peers, env, closed: Closed::default() }))
 }
 
-async fn introduction(args: &NodeArgs, node: &Node, listening: SocketAddr) -> Result<Introduction> {
+fn introduction(args: &NodeArgs, node: &Node, listening: SocketAddr) -> Result<Introduction> {
     Ok(Introduction {
         name: args.node_name.clone().unwrap_or_else(|| format!("storage-node-{}", &node.id.to_string()[..6])),
-        address: args.advertised(listening).await?,
+        advertise: args.advertise(listening)?,
         capacity_bytes: args.capacity_bytes(),
         domains: args.domains(),
         join_token: args.join_token.clone(),

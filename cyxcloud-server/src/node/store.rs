@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use cyxcloud_sdk::core::port::Store;
-use cyxcloud_sdk::store::{FilesOptions, FilesStore};
+use cyxcloud_sdk::store::{FilesOptions, FilesStore, SegmentOptions, SegmentStore};
 use cyxcloud_sdk::{Error, Result};
 
 /// What the cluster keeps of every node's capacity for itself: metadata, parity, moving shards.
@@ -61,7 +61,10 @@ impl NodeStore {
                 let store = FilesStore::open(root, FilesOptions { capacity_bytes, ..FilesOptions::default() }).await?;
                 Ok(Self::new(Arc::new(store.clone()), move || store.has_failed()))
             }
-            StoreKind::Segment => Err(Error::invalid("this version has no segment store yet; start the node with --store files")),
+            StoreKind::Segment => {
+                let store = SegmentStore::open(root, SegmentOptions { capacity_bytes, ..SegmentOptions::default() }).await?;
+                Ok(Self::new(Arc::new(store.clone()), move || store.has_failed()))
+            }
         }
     }
 

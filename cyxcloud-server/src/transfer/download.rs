@@ -49,7 +49,7 @@ pub async fn download(args: DownloadArgs) -> Result<()> {
     }
     written.with_context(|| format!("{bucket}/{key} was not written to {}", target.display()))?;
     let seconds = begun.elapsed().as_secs_f64();
-    if args.remote.json {
+    if args.remote.connect.json {
         let path = target.display().to_string();
         println!(
             "{}",

@@ -4,12 +4,11 @@ mod download;
 mod progress;
 mod upload;
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use cyxcloud_sdk::transport::grpc::ClientTls;
-use cyxcloud_sdk::{Cluster, ConnectOptions};
+use cyxcloud_sdk::Cluster;
+
+use crate::connect::ConnectArgs;
 
 pub use download::{DownloadArgs, download};
 pub use upload::{UploadArgs, upload};
@@ -17,51 +16,22 @@ pub use upload::{UploadArgs, upload};
 /// Bytes that are moved between a file and the network at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Where the cluster is and who asks.
+/// How shards move.
 #[derive(Args, Debug)]
 pub struct RemoteArgs {
     /// Move shards straight between this machine and the nodes; the gateway sees no payload. The only way so far: through the gateway, use any S3
     /// client.
     #[arg(long)]
     direct: bool,
-    /// Host and port of a gateway's gRPC services.
-    #[arg(long, env = "CYX_GATEWAY", default_value = "127.0.0.1:50052")]
-    gateway: String,
-    /// Speak TLS and trust the authorities in this PEM file.
-    #[arg(long, env = "CYX_CA_CERT")]
-    ca_cert: Option<PathBuf>,
-    /// Print one line of JSON instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    connect: ConnectArgs,
 }
 
 impl RemoteArgs {
     async fn connect(&self) -> Result<Cluster> {
         ensure!(self.direct, "say --direct; to go through the gateway use an S3 client, such as aws s3 cp");
-        let tls = match &self.ca_cert {
-            None => None,
-            Some(path) => {
-                let ca_pem = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-                Some(ClientTls { ca_pem, ..ClientTls::default() })
-            }
-        };
-        let (access_key_id, secret_access_key) = access_key()?;
-        let options = ConnectOptions { tls, ..ConnectOptions::new(self.gateway.clone(), access_key_id, secret_access_key) };
-        Cluster::connect(options).await.with_context(|| format!("cannot use the gateway {}", self.gateway))
+        self.connect.cluster().await
     }
-}
-
-/// From the environment only: a secret on a command line is everybody's on the machine.
-fn access_key() -> Result<(String, String)> {
-    let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    for (id, secret) in [("CYX_ACCESS_KEY_ID", "CYX_SECRET_ACCESS_KEY"), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")] {
-        match (read(id), read(secret)) {
-            (Some(id), Some(secret)) => return Ok((id, secret)),
-            (None, None) => {}
-            _ => bail!("set both {id} and {secret}, or neither"),
-        }
-    }
-    bail!("no access key: set CYX_ACCESS_KEY_ID and CYX_SECRET_ACCESS_KEY (or the AWS_ variables)")
 }
 
 /// Where an object is, in either form: `BUCKET/KEY`, or `--bucket BUCKET --key KEY`.

@@ -65,7 +65,7 @@ pub async fn upload(args: UploadArgs) -> Result<()> {
     bar.finish_and_clear();
     let head = stored.with_context(|| format!("{bucket}/{key} was not stored"))?;
     let seconds = begun.elapsed().as_secs_f64();
-    if args.remote.json {
+    if args.remote.connect.json {
         let line = json!({
             "bucket": bucket, "key": key, "size_bytes": head.size_bytes, "etag": head.etag, "version": head.version.to_string(), "seconds": seconds,
         });

@@ -85,6 +85,10 @@ fn a_careless_placement_is_refused() {
     assert_eq!(refused(&world, with(chunks[0].copies[1..].to_vec())), ErrorKind::Unavailable, "a shard without a copy");
     let clumped = chunks[0].copies.iter().map(|copy| Copy { node: NodeId([copy.node.0[0] / 4; 16]), ..*copy }).collect();
     assert_eq!(refused(&world, with(clumped)), ErrorKind::Unavailable);
+    // Four nodes may have failed the writer, and the cluster does not know yet.
+    let ten: Vec<Copy> = chunks[0].copies.iter().map(|copy| Copy { shard: copy.shard, node: NodeId([copy.node.0[0] % 10; 16]) }).collect();
+    let error = admit(&world, with(ten)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "the placement is right, only the nodes do not have it: {error}");
     let stranger = chunks[0].copies.iter().map(|copy| Copy { node: NodeId([0xee; 16]), ..*copy }).collect();
     assert_eq!(refused(&world, with(stranger)), ErrorKind::Unavailable);
 }
