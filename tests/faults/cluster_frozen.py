@@ -73,12 +73,33 @@ def in_the_middle(node, call):
     return max(unhindered), took, bool(answers)
 
 
+def direct(cluster, node, whole):
+    """An upload whose client meets the frozen node itself."""
+    path, back = cluster.directory / "source", cluster.directory / "back"
+    path.write_bytes(whole)
+    times = []
+    for name in ("direct before", "direct frozen"):
+        if times:
+            node.freeze()
+        begun = time.monotonic()
+        try:
+            cluster.cyxcloud("upload", "--direct", str(path), f"{BUCKET}/{name}")
+        except RuntimeError as error:
+            check(False, f"{name} on {node.name}: {error}")
+        times.append(time.monotonic() - begun)
+    cluster.cyxcloud("download", "--direct", f"{BUCKET}/{name}", str(back))
+    check(back.read_bytes() == whole, f"{node.name} frozen: what upload --direct stored reads back by download --direct")
+    node.thaw()
+    bound = times[0] + HEDGE["PUT"] + SLACK
+    check(times[1] <= bound, f"{node.name} frozen: upload --direct of {len(whole) >> 20} MiB took {times[1]:.2f} s, {times[0]:.2f} s without; at most {bound:.2f} s")
+
+
 def main():
     args = arguments()
     # No offline node and no drain: what is frozen stays a member for the whole measurement.
     cluster = Cluster(args.binary, timers={"offline": 600_000, "drain": 600_000})
     measured = Measured(args, cluster)
-    nodes = random.Random(args.seed).sample(cluster.nodes, 6)
+    nodes = random.Random(args.seed).sample(cluster.nodes, 7)
     begun = time.monotonic()
     for kind in ("PUT", "GET"):
         for label in SIZES:
@@ -121,8 +142,9 @@ def main():
     for name in ("unhindered 1", "hindered"):
         got = hashlib.sha256(s3.get_object(Bucket=BUCKET, Key=name)["Body"].read()).digest()
         check(got == digest, f"the PUT that was {name.split()[0]} reads back")
+    direct(cluster, nodes.pop(), whole)
     moved = sum(size for _, size in measured.objects.values())
-    print(f"{time.monotonic() - begun:.0f} s, {moved / 1e6:.0f} MB written in {len(measured.objects)} objects, and 3 of {LARGE >> 20} MiB", flush=True)
+    print(f"{time.monotonic() - begun:.0f} s, {moved / 1e6:.0f} MB written in {len(measured.objects)} objects, and 5 of {LARGE >> 20} MiB", flush=True)
     cluster.close()
 
 

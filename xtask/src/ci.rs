@@ -26,9 +26,9 @@ pub fn test() -> Result<()> {
     suites::self_heal()?;
     suites::memory()?;
     suites::kill9(50)?;
-    suites::cluster_kill9(3)?;
-    suites::cluster_frozen()?;
-    suites::cluster_netns()?;
+    suites::cluster("kill9", &["--rounds", "3"])?;
+    suites::cluster("frozen", &[])?;
+    suites::cluster("netns", &[])?;
     fuzz::run(&[], 15)?;
     neon::run()?;
     println!("every test passed");

@@ -43,31 +43,12 @@ fn drive(about: &Value, binary: &Path, only: Option<&str>, big_mib: u32) -> Resu
 
 /// One of the suites over gateway, nodes and rebalancer as processes: `tests/faults/cluster_NAME.py`.
 pub fn cluster(name: &str, args: &[&str]) -> Result<()> {
-    prepare()?;
-    let binary = sh::executables()?.join("cyxcloud");
-    let binary = binary.to_str().context("the target directory has a name that is not UTF-8")?;
-    let script = format!("tests/faults/cluster_{name}.py");
-    sh::run(&format!("{WORK_DIR}/venv/bin/python"), &[&[script.as_str(), "--binary", binary], args].concat())
+    python_with(&sh::executables()?.join("cyxcloud"), &format!("tests/faults/cluster_{name}.py"), args)
 }
 
 /// `kill -9` in the middle of writes.
 pub fn kill9(rounds: u32) -> Result<()> {
     python("tests/faults/kill9.py", &["--rounds", &rounds.to_string()])
-}
-
-/// `kill -9` of nodes, gateway and rebalancer as processes, under load.
-pub fn cluster_kill9(rounds: u32) -> Result<()> {
-    python_with(&sh::executables()?.join("cyxcloud"), "tests/faults/cluster_kill9.py", &["--rounds", &rounds.to_string()])
-}
-
-/// A node that is frozen delays nobody past the hedge.
-pub fn cluster_frozen() -> Result<()> {
-    python_with(&sh::executables()?.join("cyxcloud"), "tests/faults/cluster_frozen.py", &[])
-}
-
-/// Nodes behind a network that loses packets.
-pub fn cluster_netns() -> Result<()> {
-    python_with(&sh::executables()?.join("cyxcloud"), "tests/faults/cluster_netns.py", &[])
 }
 
 /// Seeds of the simulator.
