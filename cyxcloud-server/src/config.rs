@@ -62,9 +62,11 @@ pub fn load<T: CommandFactory + FromArgMatches>(argv: impl IntoIterator<Item = O
         None => BTreeMap::new(),
         Some(path) => read(path, &command).map_err(|why| command.error(ErrorKind::InvalidValue, format!("{}: {why}", path.display())))?,
     };
-    for (name, values) in &from_file {
-        command = command.mut_arg(id_of(name), |arg| arg.required(false).default_values(values.clone()));
-    }
+    // Of all at once, since changing one by name moves it to the end.
+    command = command.mut_args(|arg| match arg.get_long().and_then(|name| from_file.get(name)) {
+        Some(values) => arg.required(false).default_values(values.clone()),
+        None => arg,
+    });
     let matches =
         command.clone().try_get_matches_from(&argv).map_err(|error| name_file(&mut command, error, path.as_deref(), &from_file))?;
     let args = T::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
@@ -75,11 +77,6 @@ pub fn load<T: CommandFactory + FromArgMatches>(argv: impl IntoIterator<Item = O
 fn without_empty_environment(arg: Arg) -> Arg {
     let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     if empty { arg.env(Resettable::Reset) } else { arg }
-}
-
-/// Ids that clap derives are the field names, and so are the flags but for the dash.
-fn id_of(flag: &str) -> String {
-    flag.replace('-', "_")
 }
 
 fn read(path: &Path, command: &Command) -> Result<BTreeMap<String, Vec<String>>, String> {

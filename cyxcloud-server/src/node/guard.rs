@@ -8,12 +8,12 @@ use cyxcloud_sdk::Error;
 use cyxcloud_sdk::credential::{CAPABILITY_METADATA, CLUSTER_KEY_METADATA, Capability, Operation, PublicKey};
 use cyxcloud_sdk::transport::grpc::MAX_MESSAGE_BYTES;
 use futures::future::Either;
-use http_body_util::{BodyExt, Limited};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 use tower::{Layer, Service};
 
+use super::bounded::Bounded;
 use super::trust::Trust;
 use crate::grpc::open_to_all;
 
@@ -114,9 +114,5 @@ where
 fn limited(body: Body, capability: &Capability) -> Body {
     let payload = if capability.operation == Operation::Store { usize::try_from(capability.size_bytes).unwrap_or(usize::MAX) } else { 0 };
     let most = payload.saturating_add(MESSAGE_BYTES).min(MAX_MESSAGE_BYTES);
-    let error = |error: Box<dyn std::error::Error + Send + Sync>| match error.downcast::<Status>() {
-        Ok(status) => *status,
-        Err(_) => Status::permission_denied("the message is longer than its capability allows"),
-    };
-    Body::new(Limited::new(body, most).map_err(error))
+    Body::new(Bounded::new(body, most))
 }

@@ -142,7 +142,7 @@ impl Link {
         let mut client = self.client.clone();
         let answer = within(client.heartbeat(request)).await;
         counter!("cyxcloud_node_heartbeats_total", "heard" => if answer.is_ok() { "yes" } else { "no" }).increment(1);
-        let mut answer = answer?;
+        let mut answer = answer.map_err(explained)?;
         self.heard();
         self.commands.told(&results);
         self.note_state(&answer);

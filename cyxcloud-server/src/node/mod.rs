@@ -4,6 +4,7 @@
 //! gateway and sends heartbeats; [`home`] keeps who the node is and whom it obeys.
 
 pub mod args;
+mod bounded;
 mod check;
 pub mod commands;
 pub mod guard;

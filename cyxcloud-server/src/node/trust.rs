@@ -71,6 +71,11 @@ impl Trust {
     /// [`cyxcloud_sdk::ErrorKind::Invalid`] with the reason it is no good.
     pub fn verify_stranger(&self, signed: &[u8], claimed: Option<Bytes>) -> Result<(Capability, PublicKey)> {
         let cluster = match (self.pinned(), claimed) {
+            // A gateway repeats this to its operator, but only so much of it.
+            (Some(pinned), Some(claimed)) if claimed.as_ref() != pinned.to_bytes() => {
+                let what = "this node is bound to another cluster key; if the cluster has a new one, delete its identity/cluster.pub";
+                return Err(Error::invalid(what));
+            }
             (Some(pinned), _) => pinned,
             (None, Some(claimed)) => PublicKey::new(&claimed)?,
             (None, None) => return Err(Error::invalid("this node belongs to no cluster yet and was not told which one asks")),

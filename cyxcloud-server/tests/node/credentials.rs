@@ -172,6 +172,7 @@ async fn a_node_bound_to_a_cluster_answers_no_other() {
     let stranger = Identity::from_secret([2; 32]);
     let refused = identify(&node, &stranger, Some(stranger.public_key())).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
+    assert!(refused.message().contains("cluster.pub") && refused.message().len() < 120, "{refused}");
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ use cyxcloud_server::node::serve::serve;
 use cyxcloud_server::node::store::NodeStore;
 use cyxcloud_server::node::trust::Trust;
 use cyxcloud_server::node::work::{Closed, Node};
+use cyxcloud_server::tls::ListenTls;
 use tokio::net::TcpListener;
 use tonic::transport::Channel;
 
@@ -62,7 +63,16 @@ impl TestNode {
         Self::start_as(NODE, Some(cluster().public_key())).await
     }
 
+    /// The node [`NODE`] with TLS.
+    pub async fn start_with(tls: &ListenTls) -> Self {
+        Self::start_all(NODE, Some(cluster().public_key()), tls).await
+    }
+
     pub async fn start_as(id: NodeId, bound_to: Option<PublicKey>) -> Self {
+        Self::start_all(id, bound_to, &ListenTls::default()).await
+    }
+
+    async fn start_all(id: NodeId, bound_to: Option<PublicKey>, tls: &ListenTls) -> Self {
         cyxcloud_server::tls::install_provider();
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let root: PathBuf = directory.path().join("files");
@@ -84,7 +94,7 @@ impl TestNode {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Connections::new(64);
-        let (_, serving) = serve(node.clone(), listener, connections.clone(), None, std::future::pending()).unwrap();
+        let (_, serving) = serve(node.clone(), listener, connections.clone(), tls.grpc().unwrap(), std::future::pending()).unwrap();
         tokio::spawn(serving);
         let channels = Channels::new(ChannelOptions::default());
         Self { node, address, connections, home, channels, store, _directory: directory }
@@ -119,7 +129,7 @@ impl TestNode {
     }
 }
 
-struct Here(NodeId, SocketAddr);
+pub struct Here(pub NodeId, pub SocketAddr);
 
 impl Addresses for Here {
     fn address(&self, node: NodeId) -> Option<String> {

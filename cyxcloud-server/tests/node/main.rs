@@ -4,6 +4,7 @@
 mod binary;
 mod commands;
 mod credentials;
+mod encrypted;
 mod fixture;
 mod hostile;
 mod payloads;
