@@ -14,6 +14,9 @@ use crate::policy::Policy;
 use crate::port::{NodeRequest, NodeResponse, ShardStat};
 use crate::{Error, Result};
 
+/// More nodes than this no writer finds failed at once.
+const MAX_AVOIDED: usize = 1024;
+
 impl Engine {
     /// The copies of `chunk` to make beside those that are `held`, not on nodes to `avoid`. Its own copies mean nothing.
     ///
@@ -22,6 +25,10 @@ impl Engine {
     /// [`crate::ErrorKind::Unavailable`] when too few nodes take shards.
     pub fn plan_copies(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
         self.check_chunk(chunk)?;
+        self.check_copies(chunk, held)?;
+        if avoid.len() > MAX_AVOIDED {
+            return Err(Error::invalid(format!("at most {MAX_AVOIDED} nodes can be avoided, not {}", avoid.len())));
+        }
         self.plan_beside(chunk, held, avoid)
     }
 
@@ -51,9 +58,15 @@ impl Engine {
         {
             return Err(Error::invalid(format!("at most {} bytes are kept inline, not {}", self.policy.inline_max_bytes, bytes.len())));
         }
+        let brought: BTreeMap<_, _> = chunks.iter().map(|chunk| (chunk.id, chunk.size_bytes)).collect();
+        // A chunk that is only named is not his: whoever knows the name of one would otherwise be given the right to read it.
+        if let Some(other) = manifest.chunks().iter().find(|named| brought.get(&named.id) != Some(&named.size_bytes)) {
+            return Err(Error::invalid(format!("the manifest names {:?}, which the upload does not bring", other.id)));
+        }
         let mut by_node: BTreeMap<NodeId, Vec<(ShardKey, ShardStat)>> = BTreeMap::new();
         for chunk in &chunks {
             self.check_chunk(chunk)?;
+            self.check_copies(chunk, &chunk.copies)?;
             self.require_spread(chunk)?;
             let payload_bytes = shard_len(chunk.scheme, chunk.size_bytes) as u64;
             for copy in &chunk.copies {
@@ -104,6 +117,20 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Copies that a plan may be made beside: of shards there are, on nodes there are, and not many more than any plan has.
+    fn check_copies(&self, chunk: &ChunkRecord, copies: &[Copy]) -> Result<()> {
+        let total = chunk.scheme.total();
+        let most = total * (usize::from(self.policy.node_tolerance) + 2);
+        if copies.len() > most || copies.iter().any(|copy| usize::from(copy.shard) >= total) {
+            return Err(Error::invalid(format!("{:?} has {total} shards, and no more than {most} copies", chunk.id)));
+        }
+        let view = self.view();
+        match copies.iter().find(|copy| view.node(copy.node).is_none()) {
+            Some(copy) => Err(Error::unavailable(format!("{:?} is not known here; look at the nodes again", copy.node))),
+            None => Ok(()),
+        }
     }
 
     fn check_chunk(&self, chunk: &ChunkRecord) -> Result<()> {

@@ -47,7 +47,7 @@ impl Engine {
         loop {
             // The cheap question first: a plan is not made for every answer.
             if scatter.held.len() >= scheme.total() && self.missing(coded, &scatter.held, &scatter).is_ok_and(|wanted| wanted.is_empty()) {
-                return Ok(scatter.held);
+                return Ok(self.without_surplus(coded, scatter));
             }
             let expected = [&scatter.held[..], &scatter.hoped].concat();
             match self.missing(coded, &expected, &scatter) {
@@ -80,6 +80,25 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The copies that are needed: where a late one came after all, it or its spare is one too many, and those on the fullest nodes go first.
+    fn without_surplus(&self, coded: &CodedChunk, mut scatter: Scatter) -> Vec<Copy> {
+        let mut kept = std::mem::take(&mut scatter.held);
+        if kept.len() == coded.record.scheme.total() {
+            return kept;
+        }
+        let load = |copies: &[Copy], node: NodeId| copies.iter().filter(|copy| copy.node == node).count();
+        let mut candidates = kept.clone();
+        candidates.sort_by_key(|copy| std::cmp::Reverse(load(&kept, copy.node)));
+        for copy in candidates {
+            let without: Vec<Copy> = kept.iter().copied().filter(|other| *other != copy).collect();
+            let covered = without.iter().any(|other| other.shard == copy.shard);
+            if covered && self.missing(coded, &without, &scatter).is_ok_and(|wanted| wanted.is_empty()) {
+                kept = without;
+            }
+        }
+        kept
     }
 
     /// The copies to make beside those `expected`, away from nodes that are slow where that can be done.

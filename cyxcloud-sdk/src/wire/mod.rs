@@ -55,19 +55,37 @@ pub fn error(status: Status) -> Error {
         // Who was cut off does not know what happened, whatever the reason.
         _ => ErrorKind::Unavailable,
     });
-    let error = Error::new(kind, status.message().to_owned());
-    // What a service said is all in the message; a connection has a story of its own.
-    match std::error::Error::source(&status) {
-        Some(cause) => error.with_source(cause.to_string()),
-        None => error,
+    let cut_off = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded);
+    let origin = if named.is_some() || !cut_off {
+        Origin::Service
+    } else {
+        Origin::Connection(std::error::Error::source(&status).map_or_else(String::new, ToString::to_string))
+    };
+    Error::new(kind, status.message().to_owned()).with_source(origin)
+}
+
+/// Where the error of a call came from: the source of every error that [`error`] makes.
+#[derive(Debug)]
+enum Origin {
+    Service,
+    Connection(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Service => f.write_str("the other side answered so"),
+            Self::Connection(cause) => write!(f, "the connection failed: {cause}"),
+        }
     }
 }
 
+impl std::error::Error for Origin {}
+
 /// Whether the other side itself answered with this error; false when the connection came to it, None when it is about no call at all.
 pub fn is_from_service(error: &Error) -> Option<bool> {
-    let status = std::error::Error::source(error)?.downcast_ref::<Status>()?;
-    let cut_off = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded);
-    Some(!cut_off || status.metadata().contains_key(KIND_METADATA))
+    let origin = std::error::Error::source(error)?.downcast_ref::<Origin>()?;
+    Some(matches!(origin, Origin::Service))
 }
 
 /// A field that must be there.

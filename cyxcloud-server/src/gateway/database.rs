@@ -34,6 +34,15 @@ impl DatabaseArgs {
         let path = self.path(data_dir)?;
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let shared = share_directory(directory)?;
+        // With empty metadata every shard of the nodes would look like an orphan, and be collected.
+        let keys = data_dir.map(|data_dir| data_dir.join("seal.key")).filter(|keys| keys.exists());
+        if let Some(keys) = keys.filter(|_| !path.exists()) {
+            bail!(
+                "{} is missing, but {} says that there is a cluster already; restore the metadata, or name another --data-dir to begin anew",
+                path.display(),
+                keys.display()
+            );
+        }
         let meta = SqliteMeta::open(&path, env).await.with_context(|| format!("cannot use the metadata file {}", path.display()))?;
         Ok(Database { meta: Arc::new(meta), _shared: shared })
     }

@@ -93,6 +93,33 @@ fn a_careless_placement_is_refused() {
     assert_eq!(refused(&world, with(stranger)), ErrorKind::Unavailable);
 }
 
+/// Whoever knows the name of another's chunk must not be given its bytes.
+#[test]
+fn a_chunk_that_is_only_named_is_refused() {
+    let world = World::new(14, policy());
+    let theirs = foreign(&world, &payload(1, 30_000));
+    let staged = admit(&world, theirs.clone()).unwrap();
+    world.commit(staged, "theirs").unwrap();
+    let (epoch, _, own) = foreign(&world, &payload(2, 30_000));
+    assert_eq!(refused(&world, (epoch, theirs.1.clone(), Vec::new())), ErrorKind::Invalid);
+    assert_eq!(refused(&world, (epoch, theirs.1, own)), ErrorKind::Invalid);
+}
+
+#[test]
+fn impossible_and_endless_copies_are_refused_before_a_plan_is_made() {
+    let world = World::new(14, policy());
+    let (epoch, manifest, chunks) = foreign(&world, &payload(1, 30_000));
+    let node = chunks[0].copies[0].node;
+    let plan = |held: &[Copy]| world.engine.plan_copies(&chunks[0], held, &Default::default()).unwrap_err().kind();
+    assert_eq!(plan(&[Copy { shard: 200, node }]), ErrorKind::Invalid);
+    assert_eq!(plan(&vec![Copy { shard: 0, node }; 100]), ErrorKind::Invalid);
+    assert_eq!(plan(&[Copy { shard: 0, node: NodeId([0xee; 16]) }]), ErrorKind::Unavailable);
+    let avoid = (0..2000_u16).map(|n| NodeId(std::array::from_fn(|at| n.to_le_bytes()[at % 2]))).collect();
+    assert_eq!(world.engine.plan_copies(&chunks[0], &[], &avoid).unwrap_err().kind(), ErrorKind::Invalid);
+    let many = ChunkRecord { copies: vec![chunks[0].copies[0]; 100], ..chunks[0].clone() };
+    assert_eq!(refused(&world, (epoch, manifest, vec![many])), ErrorKind::Invalid);
+}
+
 #[test]
 fn a_plan_is_given_only_for_what_its_id_names() {
     let world = World::new(14, policy());
