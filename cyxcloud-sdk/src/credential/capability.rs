@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cyxcloud_core::data::manifest::{ChunkRecord, Copy};
-use cyxcloud_core::data::shard::{MAX_PAYLOAD_BYTES, frame_bytes};
+use cyxcloud_core::data::shard::MAX_PAYLOAD_BYTES;
 use cyxcloud_core::id::{ChunkId, NodeId, ShardKey, ShardRoot};
 use cyxcloud_core::port::NodeRequest;
 use cyxcloud_core::{Error, Result, Timestamp};
@@ -47,7 +47,7 @@ pub struct Capability {
     pub shard: Option<(ChunkId, u8)>,
     /// The BLAKE3 root of the payload that may be stored: the chunk's id commits to it, so nobody can put other bytes under it.
     pub root: Option<ShardRoot>,
-    /// Length of the payload to store; the most that one answer to a read may have.
+    /// Length of the payload to store; the longest payload that may be read.
     pub size_bytes: u64,
     /// The epoch to store under; the fence to delete with; 1 to drain and 0 to end that.
     pub epoch: u64,
@@ -77,10 +77,8 @@ impl Capability {
         Self { shard, root: Some(root), size_bytes, epoch, ..Self::bare(Operation::Store, node, now) }
     }
 
-    /// The right to read a shard of this length.
-    pub fn read(node: NodeId, key: ShardKey, payload_bytes: u64, now: Timestamp) -> Self {
-        // A proof of all of it is a little longer.
-        let size_bytes = frame_bytes(payload_bytes);
+    /// The right to read a shard of at most this length.
+    pub fn read(node: NodeId, key: ShardKey, size_bytes: u64, now: Timestamp) -> Self {
         Self { shard: Some((key.chunk, key.index)), size_bytes, ..Self::bare(Operation::Read, node, now) }
     }
 

@@ -146,7 +146,6 @@ fn a_node_that_hangs_delays_one_upload_a_little_and_the_next_not_at_all() {
     let (first, second) = (put(1), put(2));
     assert!(first <= 2_500, "the first took {first} ms");
     assert!(second <= 200, "the second took {second} ms");
-    assert_eq!(world.usable(), 14);
 }
 
 #[test]
