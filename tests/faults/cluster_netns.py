@@ -145,8 +145,9 @@ class Load:
         node.start()
         node.ready()
         begun = time.monotonic()
-        # Nothing is missing until somebody has looked.
-        self.cluster.wait(lambda: not self.cluster.healthy(), f"{phase}: the wiped node is noticed")
+        # Nothing is missing until somebody has looked; under loss the cluster is unwell for other reasons too.
+        noticed = lambda: self.cluster.health()["shards_missing"] > 0 or self.cluster.repaired()[1] > before[1]  # noqa: E731
+        self.cluster.wait(noticed, f"{phase}: the wiped node is noticed")
         self.cluster.wait(self.cluster.healthy, f"{phase}: repair finishes", 300)
         read, written = (after - at for after, at in zip(self.cluster.repaired(), before))
         check(written > 0, f"{phase}: {node.name} wiped ({size / 1e6:.0f} MB): repaired after {time.monotonic() - begun:.1f} s, "
