@@ -27,8 +27,6 @@ pub fn test() -> Result<()> {
     suites::memory()?;
     suites::kill9(50)?;
     suites::cluster("kill9", &["--rounds", "3"])?;
-    suites::cluster("frozen", &[])?;
-    suites::cluster("netns", &[])?;
     fuzz::run(&[], 15)?;
     neon::run()?;
     println!("every test passed");
