@@ -149,6 +149,18 @@ impl Shared {
         Ok(OpenSegment { number, life, slot, bytes: old.bytes, disk, tail: DATA_START, entries: Vec::new() })
     }
 
+    /// A spare whose life is younger than that of every segment written to so far. One that waited while another was made begins a new one: recovery
+    /// tells copies of a record apart by the life of their segments, so lives must follow the order of use.
+    pub(super) fn rejuvenate(&self, spare: OpenSegment) -> io::Result<OpenSegment> {
+        if spare.life + 1 == self.next_life.load(Ordering::Relaxed) {
+            return Ok(spare);
+        }
+        let slot = 1 - spare.slot;
+        let life = self.begin_life(&spare.disk, spare.number, slot)?;
+        self.or_fail(spare.disk.sync())?;
+        Ok(OpenSegment { life, slot, ..spare })
+    }
+
     fn begin_life(&self, disk: &Disk, number: u32, slot: u8) -> io::Result<u64> {
         let life = self.next_life.fetch_add(1, Ordering::Relaxed);
         let header = SegmentHeader { life, sequence: self.next_sequence.load(Ordering::Relaxed) };

@@ -81,3 +81,28 @@ async fn a_spare_is_ready_when_half_is_full() {
     }
     assert!(shared.index().segments().contains_key(&spare));
 }
+
+/// Of equal records recovery takes that of the younger life, so lives must follow the order in which segments are written to, not in which they are made.
+#[tokio::test]
+async fn a_spare_that_waited_begins_its_life_when_it_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SegmentStore::open(directory.path(), options()).await.unwrap();
+    let shared = store.handle.shared.clone();
+    let spare = shared.create_segment(4096, 0).unwrap();
+    let number = spare.number;
+    *lock(&shared.spare) = Some(spare);
+    // Too long for the spare, so it gets a segment of its own, and that has no room for more.
+    store.put(key(0), 1, vec![Bytes::from(vec![1; 500_000])]).await.unwrap();
+    store.put(key(1), 1, vec![Bytes::from(vec![2; 20_000])]).await.unwrap();
+    let lives = |shared: &super::Shared| {
+        let index = shared.index();
+        let used = index.segments()[&number].life;
+        (used, index.segments().values().map(|segment| segment.life).max().unwrap())
+    };
+    let (used, youngest) = lives(&shared);
+    assert_eq!(used, youngest);
+    drop((store, shared));
+    let store = SegmentStore::open(directory.path(), options()).await.unwrap();
+    assert_eq!(store.read(key(1), 0, 3).await.unwrap(), [2; 3].as_slice());
+    assert_eq!(lives(&store.handle.shared).0, used, "its records belong to the life that its header names");
+}

@@ -270,7 +270,7 @@ impl Writer {
         let shared = self.shared.clone();
         let spare = lock(&shared.spare).take_if(|spare| spare.fits(bytes + spare.delete_reserve_bytes(), 1));
         let next = match spare {
-            Some(spare) => spare,
+            Some(spare) => shared.rejuvenate(spare)?,
             // A delete gives back more than it takes, so it may use what puts leave.
             None => shared.create_segment(bytes, if for_deletes { 0 } else { shared.options.reserve_bytes })?,
         };
