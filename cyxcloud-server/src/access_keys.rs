@@ -2,8 +2,6 @@
 //!
 //! SigV4 needs the secret itself, so secrets are recoverable by design; at rest they are sealed under a key of the data directory.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +12,7 @@ use async_trait::async_trait;
 use cyxcloud_sdk::core::engine::Engine;
 use cyxcloud_sdk::core::id::AccountId;
 use cyxcloud_sdk::core::port::AccessKey;
+use cyxcloud_sdk::credential::write_secret;
 use cyxcloud_sdk::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
@@ -156,14 +155,6 @@ fn kept(path: &Path, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> 
         other => return other.with_context(|| format!("cannot read {}", path.display())),
     }
     let bytes = make()?;
-    let tmp = path.with_extension("tmp");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&tmp, path)?;
-        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
+    write_secret(path, &bytes)?;
     Ok(bytes)
 }

@@ -43,27 +43,17 @@ pub fn has(program: &str) -> bool {
 /// The release binary of the workspace, built when it is stale.
 pub fn cyxcloud() -> Result<PathBuf> {
     run("cargo", &["build", "--release", "--bin", "cyxcloud"])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    Ok(std::path::absolute(target.join("release/cyxcloud"))?)
+    Ok(release_directory()?.join("cyxcloud"))
 }
 
-/// The directory with the release executables of the workspace, built when they are stale. They are copies: another checkout that shares the target
-/// directory does not change them under a test.
+/// The directory with the release executables of the workspace, built when they are stale.
 pub fn executables() -> Result<PathBuf> {
-    let names = ["cyxcloud", "cyxcloud-gateway", "cyxcloud-node", "cyxcloud-rebalancer"];
     // The same packages as for `cyxcloud` alone, so that their dependencies are built once.
-    let mut arguments = vec!["build", "--release"];
-    names.iter().for_each(|name| arguments.extend(["--bin", name]));
-    run("cargo", &arguments)?;
-    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from).join("release");
-    let directory = std::path::absolute("target/bin")?;
-    std::fs::create_dir_all(&directory)?;
-    for name in names {
-        let (from, to) = (built.join(name), directory.join(name));
-        // Renamed into place: a running executable cannot be written to.
-        let beside = directory.join(format!("{name}.new"));
-        std::fs::copy(&from, &beside).with_context(|| format!("cannot copy {}", from.display()))?;
-        std::fs::rename(&beside, &to)?;
-    }
-    Ok(directory)
+    run("cargo", &["build", "--release", "--bins"])?;
+    Ok(release_directory()?)
+}
+
+fn release_directory() -> std::io::Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    std::path::absolute(target.join("release"))
 }

@@ -50,7 +50,7 @@ impl Identity {
             Some(identity) => Ok(identity),
             None => {
                 let made = Self::generate()?;
-                write_secret(path, hex(&made.0.to_bytes()).as_bytes())?;
+                write_secret(path, hex::encode(made.0.to_bytes()).as_bytes())?;
                 Ok(made)
             }
         }
@@ -69,7 +69,9 @@ impl Identity {
         if mode & 0o077 != 0 {
             return Err(Error::invalid(format!("the key {} can be read by others; chmod 600 it", path.display())));
         }
-        let secret = unhex(text.trim()).ok_or_else(|| Error::invalid(format!("{} is not a key: 64 hexadecimal digits", path.display())))?;
+        let mut secret = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut secret)
+            .map_err(|e| Error::invalid(format!("{} is not a key, 64 hexadecimal digits: {e}", path.display())))?;
         Ok(Some(Self::from_secret(secret)))
     }
 
@@ -122,13 +124,14 @@ impl std::str::FromStr for PublicKey {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::new(&unhex::<32>(text).ok_or_else(|| Error::invalid("a public key is 64 hexadecimal digits"))?)
+        let bytes = hex::decode(text).map_err(|e| Error::invalid(format!("a public key is 64 hexadecimal digits: {e}")))?;
+        Self::new(&bytes)
     }
 }
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.to_bytes()))
+        f.write_str(&hex::encode(self.to_bytes()))
     }
 }
 
@@ -157,23 +160,6 @@ pub fn write_secret(path: &Path, secret: &[u8]) -> Result<()> {
         File::open(directory)?.sync_all()
     };
     write().map_err(|e| Error::internal(format!("cannot write {}: {e}", path.display())).with_source(e))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |at: usize| (pair[at] as char).to_digit(16);
-        *byte = (digit(0)? << 4 | digit(1)?) as u8;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

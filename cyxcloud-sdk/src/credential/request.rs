@@ -1,19 +1,19 @@
 //! Signed requests to a gateway: who asks, when, and exactly what.
 //!
 //! ```text
-//! authorization: CYX1 kind=node,key=HEX32,time=MS,nonce=HEX16,signature=HEX64
-//! authorization: CYX1 kind=access,key=ACCESS_KEY_ID,time=MS,nonce=HEX16,signature=HEX32
+//! authorization: CYX1 kind=node,key=HEX32,time=MS,nonce=HEX16,body=HEX32,signature=HEX64
+//! authorization: CYX1 kind=access,key=ACCESS_KEY_ID,time=MS,nonce=HEX16,body=HEX32,signature=HEX32
 //! ```
 //!
-//! Signed is [`Claim::message`]: the gRPC path, the time, a nonce and the BLAKE3 of the body as it is sent. A node signs with Ed25519; the
-//! owner of an access key with BLAKE3 keyed by a key derived from his secret.
+//! Signed are the gRPC path, the time, a nonce and the BLAKE3 of the body as it is sent. The header names that hash, so that a gateway knows whom it deals with before
+//! it reads a body. A node signs with Ed25519; the owner of an access key with BLAKE3 keyed by a key derived from his secret.
 
 use std::fmt;
 use std::sync::Arc;
 
 use cyxcloud_core::Timestamp;
 
-use super::identity::{Identity, PublicKey, SIGNATURE_BYTES, hex, unhex};
+use super::identity::{Identity, PublicKey, SIGNATURE_BYTES};
 
 /// How far the clocks of caller and gateway may differ.
 pub const MAX_CLOCK_SKEW_MS: u64 = 5 * 60_000;
@@ -62,18 +62,20 @@ pub struct Claim {
     pub time: Timestamp,
     /// New for every request.
     pub nonce: [u8; 16],
+    body: blake3::Hash,
     signature: Vec<u8>,
 }
 
 impl RequestSigner {
     /// The `authorization` header of a request.
     pub fn header(&self, path: &str, body: &[u8], time: Timestamp, nonce: [u8; 16]) -> String {
+        let body = blake3::hash(body);
         let message = message(path, time, nonce, body);
         let (kind, key, signature) = match self {
-            Self::Node(identity) => ("node", identity.public_key().to_string(), hex(&identity.sign(&message))),
-            Self::AccessKey { id, secret } => ("access", id.clone(), hex(mac(secret, &message).as_bytes())),
+            Self::Node(identity) => ("node", identity.public_key().to_string(), hex::encode(identity.sign(&message))),
+            Self::AccessKey { id, secret } => ("access", id.clone(), mac(secret, &message).to_hex().to_string()),
         };
-        format!("{SCHEME}kind={kind},key={key},time={},nonce={},signature={signature}", time.0, hex(&nonce))
+        format!("{SCHEME}kind={kind},key={key},time={},nonce={},body={},signature={signature}", time.0, hex::encode(nonce), body.to_hex())
     }
 }
 
@@ -82,21 +84,24 @@ impl Claim {
     pub fn parse(header: &str) -> Option<Self> {
         let mut fields = header.strip_prefix(SCHEME)?.split(',');
         let mut field = |name: &str| fields.next()?.strip_prefix(name)?.strip_prefix('=');
-        let (kind, key, time, nonce, signature) = (field("kind")?, field("key")?, field("time")?, field("nonce")?, field("signature")?);
+        let (kind, key, time, nonce) = (field("kind")?, field("key")?, field("time")?, field("nonce")?);
+        let (body, signature) = (field("body")?, field("signature")?);
         if fields.next().is_some() {
             return None;
         }
         let (signer, signature) = match kind {
-            "node" => (Signer::Node(key.parse().ok()?), unhex::<SIGNATURE_BYTES>(signature)?.to_vec()),
-            "access" => (Signer::AccessKey(key.to_owned()), unhex::<32>(signature)?.to_vec()),
+            "node" => (Signer::Node(key.parse().ok()?), digits::<SIGNATURE_BYTES>(signature)?.to_vec()),
+            "access" => (Signer::AccessKey(key.to_owned()), digits::<32>(signature)?.to_vec()),
             _ => return None,
         };
-        Some(Self { signer, time: Timestamp(time.parse().ok()?), nonce: unhex(nonce)?, signature })
+        let (nonce, body) = (digits(nonce)?, blake3::Hash::from_bytes(digits(body)?));
+        Some(Self { signer, time: Timestamp(time.parse().ok()?), nonce, body, signature })
     }
 
-    /// Whether the signer signed this request. `secret` is the secret half of the access key, which only the gateway can look up.
-    pub fn verify(&self, path: &str, body: &[u8], secret: Option<&str>) -> bool {
-        let message = message(path, self.time, self.nonce, body);
+    /// Whether the signer signed a request to this path with the body that the header names. `secret` is the secret half of the access key, which only the
+    /// gateway can look up. What the body is [`Claim::is_of`] says.
+    pub fn verify(&self, path: &str, secret: Option<&str>) -> bool {
+        let message = message(path, self.time, self.nonce, self.body);
         match &self.signer {
             Signer::Node(key) => key.verifies(&message, &self.signature),
             // Comparing hashes of blake3 takes the same time wherever they differ.
@@ -107,6 +112,11 @@ impl Claim {
         }
     }
 
+    /// Whether this is the body that was signed.
+    pub fn is_of(&self, body: &[u8]) -> bool {
+        blake3::hash(body) == self.body
+    }
+
     /// Whether the request was signed about now.
     pub fn is_in_time(&self, now: Timestamp) -> bool {
         self.time.0.abs_diff(now.0) <= MAX_CLOCK_SKEW_MS
@@ -114,8 +124,14 @@ impl Claim {
 }
 
 /// What is signed.
-fn message(path: &str, time: Timestamp, nonce: [u8; 16], body: &[u8]) -> Vec<u8> {
-    format!("cyxcloud request v1\n{path}\n{}\n{}\n{}", time.0, hex(&nonce), blake3::hash(body).to_hex()).into_bytes()
+fn message(path: &str, time: Timestamp, nonce: [u8; 16], body: blake3::Hash) -> Vec<u8> {
+    format!("cyxcloud request v1\n{path}\n{}\n{}\n{}", time.0, hex::encode(nonce), body.to_hex()).into_bytes()
+}
+
+/// Exactly `N` bytes of hexadecimal.
+fn digits<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
 }
 
 fn mac(secret: &str, message: &[u8]) -> blake3::Hash {
@@ -140,15 +156,15 @@ mod tests {
         for signer in signers() {
             let header = signer.header("/a.B/C", b"body", NOW, [7; 16]);
             let claim = Claim::parse(&header).unwrap();
-            assert!(claim.verify("/a.B/C", b"body", Some("secret")));
-            assert!(!claim.verify("/a.B/D", b"body", Some("secret")));
-            assert!(!claim.verify("/a.B/C", b"bodies", Some("secret")));
-            assert!(!Claim { nonce: [8; 16], ..claim.clone() }.verify("/a.B/C", b"body", Some("secret")));
-            assert!(!Claim { time: NOW.plus_ms(1), ..claim.clone() }.verify("/a.B/C", b"body", Some("secret")));
+            assert!(claim.verify("/a.B/C", Some("secret")) && claim.is_of(b"body"));
+            assert!(!claim.verify("/a.B/D", Some("secret")) && !claim.is_of(b"bodies"));
+            assert!(!Claim { nonce: [8; 16], ..claim.clone() }.verify("/a.B/C", Some("secret")));
+            assert!(!Claim { time: NOW.plus_ms(1), ..claim.clone() }.verify("/a.B/C", Some("secret")));
+            assert!(!Claim { body: blake3::hash(b"bodies"), ..claim.clone() }.verify("/a.B/C", Some("secret")));
             assert!(claim.is_in_time(NOW.plus_ms(MAX_CLOCK_SKEW_MS)) && !claim.is_in_time(NOW.plus_ms(MAX_CLOCK_SKEW_MS + 1)));
         }
         let claim = Claim::parse(&signers()[1].header("/a.B/C", b"", NOW, [7; 16])).unwrap();
-        assert!(!claim.verify("/a.B/C", b"", Some("other")) && !claim.verify("/a.B/C", b"", None));
+        assert!(!claim.verify("/a.B/C", Some("other")) && !claim.verify("/a.B/C", None));
     }
 
     #[test]

@@ -31,9 +31,10 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 const MAX_NODE_BODY_BYTES: usize = 256 << 10;
 /// A body that is not complete after this is given up.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// Bodies of accounts read at the same time, and of nodes.
+/// Bodies read at the same time: of accounts, of nodes, and of strangers who would like to be nodes.
 const MAX_BODIES: usize = 32;
 const MAX_NODE_BODIES: usize = 512;
+const MAX_STRANGER_BODIES: usize = 32;
 /// Nonces remembered of signers that are known, and of strangers: those must not be able to shut the others out.
 const ROOM: usize = 1 << 20;
 const STRANGERS_ROOM: usize = 1 << 16;
@@ -55,14 +56,15 @@ struct Gate {
     strangers: Mutex<Seen>,
     bodies: Semaphore,
     node_bodies: Semaphore,
+    stranger_bodies: Semaphore,
 }
 
 impl AuthenticateLayer {
     /// Access keys are looked up in `keys`; `knows_node` tells nodes of the cluster from strangers who would like to join.
     pub fn new(keys: Arc<dyn Keys>, knows_node: KnowsNode, env: Arc<dyn Environment>) -> Self {
         let (seen, strangers) = (Mutex::new(Seen::new(ROOM)), Mutex::new(Seen::new(STRANGERS_ROOM)));
-        let (bodies, node_bodies) = (Semaphore::new(MAX_BODIES), Semaphore::new(MAX_NODE_BODIES));
-        Self { gate: Arc::new(Gate { keys, knows_node, env, seen, strangers, bodies, node_bodies }) }
+        let [bodies, node_bodies, stranger_bodies] = [MAX_BODIES, MAX_NODE_BODIES, MAX_STRANGER_BODIES].map(Semaphore::new);
+        Self { gate: Arc::new(Gate { keys, knows_node, env, seen, strangers, bodies, node_bodies, stranger_bodies }) }
     }
 }
 
@@ -124,12 +126,8 @@ impl Gate {
     async fn admit(&self, request: Request<Body>) -> Result<Request<Body>, Box<Status>> {
         let (mut parts, body) = request.into_parts();
         let suspect = self.look(&parts.headers).await?;
-        let (most, room) = match suspect.caller {
-            Caller::Node(_) => (MAX_NODE_BODY_BYTES, &self.node_bodies),
-            Caller::Account { .. } => (MAX_BODY_BYTES, &self.bodies),
-        };
-        let body = collect(body, most, room).await?;
-        if !suspect.claim.verify(parts.uri.path(), &body, suspect.secret.as_deref()) {
+        // Before the body is read: strangers must not take the room of those who belong here.
+        if !suspect.claim.verify(parts.uri.path(), suspect.secret.as_deref()) {
             return Err(unauthenticated("the signature is not that of this request"));
         }
         // Only now: whoever cannot sign must not be able to use up nonces.
@@ -137,6 +135,15 @@ impl Gate {
             Nonce::New => {}
             Nonce::Seen => return Err(replayed()),
             Nonce::NoRoom => return Err(Box::new(Status::unavailable("too many requests; try again in ten minutes"))),
+        }
+        let (most, room) = match suspect.caller {
+            Caller::Node(_) if suspect.known => (MAX_NODE_BODY_BYTES, &self.node_bodies),
+            Caller::Node(_) => (MAX_NODE_BODY_BYTES, &self.stranger_bodies),
+            Caller::Account { .. } => (MAX_BODY_BYTES, &self.bodies),
+        };
+        let body = collect(body, most, room).await?;
+        if !suspect.claim.is_of(&body) {
+            return Err(unauthenticated("the body is not the one that was signed"));
         }
         parts.extensions.insert(suspect.caller);
         Ok(Request::from_parts(parts, Body::new(Full::new(body))))

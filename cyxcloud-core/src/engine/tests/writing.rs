@@ -92,6 +92,39 @@ fn each_hanging_node_costs_at_most_one_hedge_whatever_the_length() {
     }
 }
 
+/// Nodes that take longer than the hedge, and then say that they stored it.
+struct Late {
+    nodes: Arc<crate::testing::MemoryNodes>,
+    time: crate::testing::VirtualTime,
+}
+
+#[async_trait::async_trait]
+impl crate::port::Transport for Late {
+    async fn call(&self, node: crate::id::NodeId, request: crate::port::NodeRequest) -> Result<crate::port::NodeResponse> {
+        // One by one, so that spares and late ones come in every order.
+        let n = u64::from(node.0[0]);
+        let wait_ms = if n < 3 { 1_020 + 15 * n } else { 5 * n };
+        self.time.sleep(wait_ms).await;
+        self.nodes.call(node, request).await
+    }
+}
+
+#[test]
+fn of_a_late_copy_and_its_spare_one_is_kept() {
+    for count in [14, 18] {
+        let world = World::new(count, policy());
+        let env: Arc<dyn Environment> = Arc::new(world.time.clone());
+        let transport = Arc::new(Late { nodes: world.nodes.clone(), time: world.time.clone() });
+        let meta = Arc::new(crate::testing::MemoryMeta::new(env.clone()));
+        let engine = Engine::new(super::super::Ports { meta, transport, members: world.nodes.clone(), env }, policy()).unwrap();
+        for seed in 0..20 {
+            let body = stream::iter([Ok::<_, Error>(Bytes::from(payload(seed, 40_000)))]);
+            let staged = world.time.run(engine.stage(body, StageKind::Object)).unwrap();
+            assert_eq!(staged.chunks[0].copies.len(), 14, "{count} nodes, seed {seed}");
+        }
+    }
+}
+
 /// When everything is slow, storing it twice would only make it slower.
 #[test]
 fn many_slow_nodes_are_waited_for() {
