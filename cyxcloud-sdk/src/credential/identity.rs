@@ -102,7 +102,7 @@ impl PublicKey {
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Invalid`] when they are no key, or a weak one under which anything verifies.
     pub fn new(bytes: &[u8]) -> Result<Self> {
-        let bad = || Error::invalid("not an Ed25519 public key");
+        let bad = || Error::invalid("not an Ed25519 public key: 64 hexadecimal digits");
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| bad())?;
         let key = VerifyingKey::from_bytes(&bytes).map_err(|_| bad())?;
         if key.is_weak() { Err(bad()) } else { Ok(Self(key)) }
