@@ -221,10 +221,8 @@ impl Maintenance {
         // Only now, as the tombstones of its records must outlive them; and before anything is written to it again.
         let keys: Vec<ShardKey> = entries.iter().filter(|entry| entry.kind == Kind::Frame).map(|entry| entry.key).collect();
         shared.index_mut().forget(number, keys.into_iter());
-        match spare {
-            Some(spare) => *lock(&shared.spare) = Some(spare),
-            // A file that is removed keeps its space while it is open; it cannot be opened any more.
-            None => drop(lock(&shared.readers).remove(&number)),
+        if let Some(spare) = spare {
+            *lock(&shared.spare) = Some(spare);
         }
         Ok(true)
     }

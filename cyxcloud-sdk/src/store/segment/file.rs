@@ -11,7 +11,7 @@ use super::layout::{DATA_START, Entry, SegmentHeader, encode_footer, footer_byte
 use super::memory::Blocks;
 use super::record::{BLOCK_BYTES, Home};
 use super::shared::Shared;
-use crate::store::media::{available_bytes, is_full};
+use crate::store::media::{available_bytes, is_full, lock};
 
 /// No segment is smaller, unless the options say so or the capacity is tiny.
 const MIN_SEGMENT_BYTES: u64 = 4 << 20;
@@ -188,6 +188,8 @@ impl Shared {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
+        // A file that is removed keeps its space while it is open; it cannot be opened any more.
+        lock(&self.readers).remove(&number);
         self.or_fail(directory.sync_all())
     }
 }

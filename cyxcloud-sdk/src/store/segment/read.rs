@@ -74,7 +74,7 @@ impl Shared {
         read().map_err(|e| broken(&self.root, e))
     }
 
-    fn reader(&self, segment: u32) -> io::Result<Arc<File>> {
+    pub(super) fn reader(&self, segment: u32) -> io::Result<Arc<File>> {
         let mut readers = lock(&self.readers);
         if let Some(file) = readers.get(&segment) {
             return Ok(file.clone());

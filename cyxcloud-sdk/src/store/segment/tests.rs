@@ -106,3 +106,19 @@ async fn a_spare_that_waited_begins_its_life_when_it_is_used() {
     assert_eq!(store.read(key(1), 0, 3).await.unwrap(), [2; 3].as_slice());
     assert_eq!(lives(&store.handle.shared).0, used, "its records belong to the life that its header names");
 }
+
+/// An open file keeps its space though it has no name any more: the benchmark saw 128 MiB that never came back.
+#[tokio::test]
+async fn a_segment_that_is_removed_is_not_kept_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SegmentStore::open(directory.path(), options()).await.unwrap();
+    let shared = &store.handle.shared;
+    // A spare of better times that was read when it was none.
+    let spare = shared.create_segment(1 << 20, 0).unwrap();
+    let number = spare.number;
+    shared.reader(number).unwrap();
+    *lock(&shared.spare) = Some(spare);
+    store.compact_now().await.unwrap();
+    assert!(lock(&shared.spare).is_none(), "too large to be kept");
+    assert!(!lock(&shared.readers).contains_key(&number));
+}
