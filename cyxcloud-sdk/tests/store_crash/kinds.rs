@@ -53,6 +53,7 @@ const SEGMENT: SegmentOptions = SegmentOptions {
     reserve_bytes: 0,
     segment_bytes: 1 << 20,
     compact_bytes_per_second: u64::MAX,
+    recycle_bytes: 4 << 20,
     punch_after: Duration::ZERO,
     prewrite: false,
     background: true,

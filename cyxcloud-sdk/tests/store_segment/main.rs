@@ -27,12 +27,17 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Nothing happens in the background, so that a test decides when.
 fn options(capacity_bytes: u64) -> SegmentOptions {
-    SegmentOptions { capacity_bytes, reserve_bytes: 0, background: false, ..SegmentOptions::default() }
+    SegmentOptions { capacity_bytes, reserve_bytes: 0, recycle_bytes: 0, background: false, ..SegmentOptions::default() }
 }
 
 /// The same in segments of 64 KiB.
 fn small() -> SegmentOptions {
     SegmentOptions { segment_bytes: 64 << 10, ..options(1 << 30) }
+}
+
+/// Keeps the segments that died as a whole, up to 512 KiB.
+fn hoarding() -> SegmentOptions {
+    SegmentOptions { recycle_bytes: 512 << 10, ..small() }
 }
 
 /// A fresh store in the target directory, where it stays: the suite keeps no hold on it.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -81,7 +80,7 @@ impl Maintenance {
     fn make_spare(&self) {
         let shared = &self.shared;
         let _alone = lock(&shared.collecting);
-        if lock(&shared.spare).is_some() || shared.has_failed() {
+        if !lock(&shared.spares).is_empty() || shared.has_failed() {
             return;
         }
         // Without room there is none; the writer will say so if it needs one.
@@ -89,7 +88,7 @@ impl Maintenance {
         if shared.options.prewrite && shared.prewrite(&segment, |_| !shared.upkeep.is_stopped()).is_err() {
             return;
         }
-        lock(&shared.spare).get_or_insert(segment);
+        lock(&shared.spares).add(segment);
     }
 
     /// Gives back what died at or before `until`, and empties the sparsest segment. Whether there may be more to do.
@@ -100,20 +99,12 @@ impl Maintenance {
             return Err(shared.closed());
         }
         self.punch(until)?;
-        self.drop_large_spare().map_err(|e| broken(&shared.root, e))?;
+        shared.trim_spares().map_err(|e| broken(&shared.root, e))?;
         let Some((segment, live_bytes)) = self.sparsest(stuck) else { return Ok(false) };
         if !self.empty(segment, go_on)? {
             stuck.insert(segment, live_bytes);
         }
         Ok(!shared.upkeep.is_stopped() && !shared.has_failed())
-    }
-
-    /// A spare of better times is more than a store that shrank should hold on to.
-    fn drop_large_spare(&self) -> io::Result<()> {
-        let shared = &self.shared;
-        let wanted_bytes = shared.wanted_segment_bytes();
-        let large = lock(&shared.spare).take_if(|spare| spare.bytes > 2 * wanted_bytes);
-        large.map_or(Ok(()), |spare| shared.unlink(spare.number))
     }
 
     /// Punches holes where records died, except in segments that are about to go as a whole.
@@ -213,16 +204,15 @@ impl Maintenance {
     /// Frees a segment that nothing needs any more: as the next spare if it can be, else by removing its file. False if something does need it.
     fn free(&self, number: u32, entries: &[Entry]) -> Result<bool> {
         let shared = &self.shared;
-        let wanted_bytes = shared.wanted_segment_bytes();
         let Some(segment) = shared.index_mut().take_out(number) else { return Ok(false) };
-        let recyclable = !segment.punched && segment.bytes == wanted_bytes && lock(&shared.spare).is_none();
+        let recyclable = !segment.punched && shared.keeps_spare(segment.bytes);
         let spare = if recyclable { shared.recycle(number, segment).map(Some) } else { shared.unlink(number).map(|()| None) };
         let spare = spare.map_err(|e| broken(&shared.root, e))?;
         // Only now, as the tombstones of its records must outlive them; and before anything is written to it again.
         let keys: Vec<ShardKey> = entries.iter().filter(|entry| entry.kind == Kind::Frame).map(|entry| entry.key).collect();
         shared.index_mut().forget(number, keys.into_iter());
         if let Some(spare) = spare {
-            *lock(&shared.spare) = Some(spare);
+            lock(&shared.spares).add(spare);
         }
         Ok(true)
     }

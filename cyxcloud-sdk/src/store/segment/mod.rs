@@ -21,6 +21,7 @@ mod record;
 mod recover;
 mod scan;
 mod shared;
+mod spares;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -63,6 +64,9 @@ pub struct SegmentOptions {
     pub segment_bytes: u64,
     /// How much compaction copies in a second.
     pub compact_bytes_per_second: u64,
+    /// Segments that died as a whole are kept to be used again, which is faster than new ones, up to so many bytes and a 64th of the capacity. They
+    /// count as free.
+    pub recycle_bytes: u64,
     /// How long a dead record keeps its space. A segment that dies as a whole within this time is used again as it is.
     pub punch_after: Duration,
     /// Whether new segments are filled with zeros in the background before they are used. Then even their first records change no metadata of
@@ -80,7 +84,8 @@ impl Default for SegmentOptions {
             reserve_bytes: 64 << 20,
             segment_bytes: 256 << 20,
             compact_bytes_per_second: 64 << 20,
-            punch_after: Duration::from_secs(5),
+            recycle_bytes: 1 << 30,
+            punch_after: Duration::from_secs(15),
             prewrite: false,
             background: true,
         }

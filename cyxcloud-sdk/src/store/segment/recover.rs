@@ -202,7 +202,7 @@ fn open_unsealed(shared: &Shared, found: Vec<Found>) -> io::Result<Option<OpenSe
     let mut active: Option<OpenSegment> = None;
     for Found { number, bytes, whole, content } in unsealed {
         if content.entries.is_empty() {
-            let usable = whole && !content.doubtful && bytes > DATA_START && lock(&shared.spare).is_none();
+            let usable = whole && !content.doubtful && bytes > DATA_START && shared.keeps_spare(bytes);
             if !usable {
                 fs::remove_file(shared.path(number))?;
                 continue;
@@ -214,7 +214,7 @@ fn open_unsealed(shared: &Shared, found: Vec<Found>) -> io::Result<Option<OpenSe
         let Content { life, slot, tail, entries, doubtful, .. } = content;
         let segment = OpenSegment { number, life, slot, bytes, disk, tail, entries };
         if segment.entries.is_empty() {
-            lock(&shared.spare).get_or_insert(segment);
+            lock(&shared.spares).add(segment);
         } else if !doubtful && segment.fits(0, 0) {
             // The one before it had been full.
             if let Some(full) = active.replace(segment) {

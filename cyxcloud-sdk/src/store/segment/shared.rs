@@ -12,8 +12,8 @@ use cyxcloud_core::Error;
 use cyxcloud_core::port::Space;
 
 use super::SegmentOptions;
-use super::file::OpenSegment;
 use super::index::Index;
+use super::spares::Spares;
 use crate::store::media::{available_bytes, is_full, lock, space};
 
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub(super) struct Shared {
     index: RwLock<Index>,
     /// A write or sync failed: what the kernel holds can no longer be trusted, so nothing more is acknowledged.
     failed: AtomicBool,
-    /// The next segment, ready.
-    pub(super) spare: Mutex<Option<OpenSegment>>,
+    /// The next segments, ready.
+    pub(super) spares: Mutex<Spares>,
     /// What fits into the segment that is being written.
     pub(super) active_free_bytes: AtomicU64,
     pub(super) next_number: AtomicU32,
@@ -49,7 +49,7 @@ impl Shared {
             store,
             index: RwLock::default(),
             failed: AtomicBool::new(false),
-            spare: Mutex::default(),
+            spares: Mutex::default(),
             active_free_bytes: AtomicU64::new(0),
             next_number: AtomicU32::new(1),
             next_life: AtomicU64::new(1),
@@ -94,8 +94,7 @@ impl Shared {
 
     /// Room in segments counts as free: it is only reserved.
     pub(super) fn space(&self) -> Space {
-        let spare_bytes = lock(&self.spare).as_ref().map_or(0, OpenSegment::free_bytes);
-        let in_segments = self.active_free_bytes.load(Ordering::Relaxed).saturating_add(spare_bytes);
+        let in_segments = self.active_free_bytes.load(Ordering::Relaxed).saturating_add(lock(&self.spares).free_bytes());
         let on_disk = available_bytes(&self.root).saturating_sub(self.options.reserve_bytes).saturating_add(in_segments);
         space(self.options.capacity_bytes, self.index().used_bytes(), on_disk)
     }

@@ -15,7 +15,7 @@ fn key(index: u8) -> ShardKey {
 }
 
 fn options() -> SegmentOptions {
-    SegmentOptions { segment_bytes: 64 << 10, reserve_bytes: 0, background: false, ..SegmentOptions::default() }
+    SegmentOptions { segment_bytes: 64 << 10, reserve_bytes: 0, recycle_bytes: 0, background: false, ..SegmentOptions::default() }
 }
 
 /// The next sync after a failed one may claim success: nothing is believed any more until the process starts again.
@@ -72,10 +72,10 @@ async fn a_spare_is_ready_when_half_is_full() {
         store.put(key(n), 1, vec![Bytes::from(vec![n; 10_000])]).await.unwrap();
     }
     let shared = &store.handle.shared;
-    while lock(&shared.spare).is_none() {
+    while lock(&shared.spares).is_empty() {
         tokio::task::yield_now().await;
     }
-    let spare = lock(&shared.spare).as_ref().map(|spare| spare.number).unwrap();
+    let spare = lock(&shared.spares).numbers()[0];
     for n in 0..5 {
         store.put(key(n + 5), 1, vec![Bytes::from(vec![n; 10_000])]).await.unwrap();
     }
@@ -90,7 +90,7 @@ async fn a_spare_that_waited_begins_its_life_when_it_is_used() {
     let shared = store.handle.shared.clone();
     let spare = shared.create_segment(4096, 0).unwrap();
     let number = spare.number;
-    *lock(&shared.spare) = Some(spare);
+    lock(&shared.spares).add(spare);
     // Too long for the spare, so it gets a segment of its own, and that has no room for more.
     store.put(key(0), 1, vec![Bytes::from(vec![1; 500_000])]).await.unwrap();
     store.put(key(1), 1, vec![Bytes::from(vec![2; 20_000])]).await.unwrap();
@@ -117,8 +117,8 @@ async fn a_segment_that_is_removed_is_not_kept_open() {
     let spare = shared.create_segment(1 << 20, 0).unwrap();
     let number = spare.number;
     shared.reader(number).unwrap();
-    *lock(&shared.spare) = Some(spare);
+    lock(&shared.spares).add(spare);
     store.compact_now().await.unwrap();
-    assert!(lock(&shared.spare).is_none(), "too large to be kept");
+    assert!(lock(&shared.spares).is_empty(), "too large to be kept");
     assert!(!lock(&shared.readers).contains_key(&number));
 }

@@ -268,11 +268,15 @@ impl Writer {
     /// Seals the segment that is full and goes on in the spare, or in a new one. Without room the old one stays, for deletes.
     fn open_next(&mut self, bytes: u64, for_deletes: bool) -> io::Result<()> {
         let shared = self.shared.clone();
-        let spare = lock(&shared.spare).take_if(|spare| spare.fits(bytes + spare.delete_reserve_bytes(), 1));
+        let spare = lock(&shared.spares).take(bytes);
         let next = match spare {
             Some(spare) => shared.rejuvenate(spare)?,
             // A delete gives back more than it takes, so it may use what puts leave.
-            None => shared.create_segment(bytes, if for_deletes { 0 } else { shared.options.reserve_bytes })?,
+            None => {
+                let reserve_bytes = if for_deletes { 0 } else { shared.options.reserve_bytes };
+                let create = || shared.create_segment(bytes, reserve_bytes);
+                create().or_else(|e| if is_full(&e) { shared.give_up_spares().and_then(|()| create()) } else { Err(e) })?
+            }
         };
         self.retire()?;
         shared.index_mut().add_segment(next.number, next.as_indexed());
@@ -324,7 +328,7 @@ impl Writer {
         active.tail += batch.bytes;
         active.entries.append(&mut batch.entries);
         self.shared.active_free_bytes.store(active.free_bytes(), Ordering::Relaxed);
-        if active.tail > active.bytes / 2 && lock(&self.shared.spare).is_none() {
+        if active.tail > active.bytes / 2 && lock(&self.shared.spares).is_empty() {
             self.shared.upkeep.want_spare();
         }
         Ok(())
@@ -367,7 +371,7 @@ impl Writer {
         let shared = self.shared.clone();
         self.active = None;
         shared.active_free_bytes.store(0, Ordering::Relaxed);
-        lock(&shared.spare).take();
+        lock(&shared.spares).clear();
         shared.index_mut().clear();
         let reset = shared.reset().map_err(|e| broken(&shared.root, e));
         lock(&shared.readers).clear();
