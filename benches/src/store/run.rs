@@ -30,18 +30,15 @@ pub async fn run(args: &Args) -> Result<Report> {
     empty(&args.data_dir)?;
     let mut bodies = SplitMix64(1);
     let bodies: Arc<Vec<Bytes>> = Arc::new((0..MANY).map(|_| Bytes::from(bodies.bytes(args.frame_bytes))).collect());
-    let mut subjects = Vec::new();
-    for kind in [Kind::Files, Kind::Segment].into_iter().filter(|kind| args.only.is_none_or(|only| only == *kind)) {
-        subjects.push(Subject::open(kind, args, &bodies).await?);
-    }
+    let mut kinds = vec![Kind::Files, Kind::Segment];
+    kinds.retain(|kind| args.only.is_none_or(|only| only == *kind));
     for round in 1..=args.rounds {
-        for subject in &subjects {
-            report.lines.push(subject.round(round).await?);
+        for kind in &kinds {
+            report.lines.push(Subject::open(*kind, args, &bodies).await?.round(round).await?);
+            empty(&args.data_dir)?;
         }
-        subjects.reverse();
+        kinds.reverse();
     }
-    drop(subjects);
-    empty(&args.data_dir)?;
     report.summarise();
     Ok(report)
 }
@@ -76,7 +73,7 @@ impl Subject {
         Ok(Self { kind, root, store, frames, bodies: bodies.clone() })
     }
 
-    /// Puts by one, puts by many, reads of all, deletes of all, and the wait for the space.
+    /// Puts by one, puts by many, reads of all, deletes of all, the wait for the space, and puts by one into what the deletes left.
     async fn round(&self, round: u32) -> Result<Line> {
         eprintln!("round {round}: {:?}", self.kind);
         let free_bytes = self.free_bytes().await?;
@@ -85,12 +82,24 @@ impl Subject {
         let get_1_mb_per_s = self.get(0, 1).await?.mb_per_s;
         let get_16_mb_per_s = self.get(self.frames, MANY).await?.mb_per_s;
         let began = Instant::now();
-        self.each(0, 2 * self.frames, MANY, |store, key, _| async move { ensure(store.delete(key, 2).await? == Deleted::Gone) }).await?;
+        self.delete(2 * self.frames).await?;
         let deletes_per_s = 2.0 * self.frames as f64 / began.elapsed().as_secs_f64();
         let space_back_s = self.wait_for_space(free_bytes).await?;
         let reserved_mib = allocated_bytes(&self.root)? as f64 / f64::from(1 << 20);
+        let put_1_again = self.put(0, 1).await?;
         let round = Some(round);
-        Ok(Line { round, store: self.kind, put_1, put_16, get_1_mb_per_s, get_16_mb_per_s, deletes_per_s, space_back_s, reserved_mib })
+        Ok(Line {
+            round,
+            store: self.kind,
+            put_1,
+            put_1_again,
+            put_16,
+            get_1_mb_per_s,
+            get_16_mb_per_s,
+            deletes_per_s,
+            space_back_s,
+            reserved_mib,
+        })
     }
 
     async fn put(&self, from: usize, writers: usize) -> Result<Cost> {
@@ -98,6 +107,10 @@ impl Subject {
         let pieces = |body: &Bytes| vec![body.slice(..128), body.slice(128..)];
         self.each(from, self.frames, writers, move |store, key, body| async move { Ok(store.put(key, 1, pieces(&body)).await?) }).await?;
         meter.stop((self.frames * self.bodies[0].len()) as u64)
+    }
+
+    async fn delete(&self, count: usize) -> Result<()> {
+        self.each(0, count, MANY, |store, key, _| async move { ensure(store.delete(key, 2).await? == Deleted::Gone) }).await
     }
 
     async fn get(&self, from: usize, readers: usize) -> Result<Cost> {

@@ -58,9 +58,8 @@ async fn segments_that_died_are_used_again_also_after_a_restart() {
         assert_eq!(store.list(None, 9).await.unwrap(), [], "round {round}");
     }
     let made: std::collections::BTreeSet<_> = bodies.iter().flatten().collect();
-    // The one being written is punched, and is new each time.
-    let new = made.len() - bodies[0].len();
-    assert!(new <= 6 && new < bodies[0].len() * 3 / 2, "{made:?}");
+    // Only the one being written is punched, and so is not used again. Without the others every round would make five or six.
+    assert!(made.len() - bodies[0].len() <= 6, "{made:?}");
     drop(store);
     // Whoever wants none of them gets rid of them.
     let store = open(directory.path(), small()).await;
