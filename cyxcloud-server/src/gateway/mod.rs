@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::layer::util::{Identity, Stack};
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use crate::access_keys::AccessKeys;
 use crate::dev::admin;
@@ -180,7 +180,9 @@ fn http_app(ways: &Ways, keys: Arc<AccessKeys>, args: &GatewayArgs) -> Router {
         .fallback_service(s3::service(ways.engine.clone(), keys, config))
         .layer(middleware::from_fn(unread_body::settle))
         .layer(middleware::from_fn(telemetry::count));
-    if args.cors_permissive { app.layer(CorsLayer::very_permissive()) } else { app }
+    // Requests are signed, so pages need no cookies. The headers are named, as a star does not stand for `authorization`.
+    let cors = || CorsLayer::permissive().allow_headers(AllowHeaders::mirror_request());
+    if args.cors_permissive { app.layer(cors()) } else { app }
 }
 
 type Layers = Stack<AuthenticateLayer, Stack<MeasureLayer, Identity>>;

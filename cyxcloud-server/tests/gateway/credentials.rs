@@ -109,7 +109,7 @@ async fn what_the_header_shows_is_refused_before_the_body_is_there() {
     let header = RequestSigner::Node(identity(7)).header("/cyxcloud.a/B", b"", Timestamp(1), [0; 16]);
     // A body that never comes to its end: whoever waited for it would not answer.
     let body = http_body_util::StreamBody::new(futures::stream::pending::<Result<http_body::Frame<Bytes>, tonic::Status>>());
-    let request = http::Request::post(format!("http://{}/cyxcloud.a/B", bench.gateway.grpc_addr))
+    let request = ::http::Request::post(format!("http://{}/cyxcloud.a/B", bench.gateway.grpc_addr))
         .header("content-type", "application/grpc")
         .header("authorization", header)
         .body(tonic::body::Body::new(body))

@@ -18,7 +18,7 @@ const TIMERS: [&str; 6] = [
     "--remove-after-ms=3000",
 ];
 
-fn beat(id: u8) -> HeartbeatRequest {
+pub fn beat(id: u8) -> HeartbeatRequest {
     HeartbeatRequest { node_id: Bytes::from(vec![id; 16]), space: Some(SPACE), ..HeartbeatRequest::default() }
 }
 

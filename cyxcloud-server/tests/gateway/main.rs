@@ -3,6 +3,7 @@
 
 mod credentials;
 mod fake;
+mod http;
 mod living;
 mod registering;
 
@@ -78,7 +79,7 @@ impl Bench {
 
     /// Sends bytes to a method as they are; the status of the answer.
     pub async fn raw(&self, path: &str, authorization: Option<&str>, message: Bytes) -> Status {
-        let mut request = http::Request::post(format!("http://{}{path}", self.gateway.grpc_addr))
+        let mut request = ::http::Request::post(format!("http://{}{path}", self.gateway.grpc_addr))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         if let Some(authorization) = authorization {
