@@ -69,7 +69,7 @@ pub(crate) async fn connect(options: ConnectOptions) -> Result<(Arc<Engine>, Acc
         ..Policy::default()
     };
     let account = AccountId(wire::array(&cluster.account_id, "account_id")?);
-    let nodes = Arc::new(RemoteNodes::default());
+    let nodes = Arc::new(RemoteNodes::new(gateway.clone()));
     nodes.know(cluster.nodes)?;
     let grants = Arc::new(Grants::new(gateway.clone(), nodes.clone(), env.clone()));
     let transport = Arc::new(GrpcTransport::new(nodes.clone(), grants.clone(), channels, env.clone()));

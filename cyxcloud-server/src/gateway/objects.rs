@@ -65,9 +65,8 @@ impl Objects {
         let chunk = convert::chunk(plan.chunk)?;
         let held = convert::copies(&plan.held)?;
         let avoid: BTreeSet<_> = plan.avoid.iter().map(|id| wire::node_id(id)).collect::<Result<_>>()?;
-        // What the client proposes is looked at like what it holds: its roots and its scheme must be right.
-        let proposed = self.engine.plan_copies(&chunk, &held, &avoid)?;
-        let copies = if chunk.copies.is_empty() { proposed } else { self.takes_shards(&chunk)? };
+        let copies =
+            if chunk.copies.is_empty() { self.engine.plan_copies(&chunk, &held, &avoid)? } else { self.engine.admit_copies(&chunk)? };
         let payload_bytes = shard_len(chunk.scheme, chunk.size_bytes) as u64;
         let now = self.engine.now();
         let grant = |copy: Copy| {
@@ -76,14 +75,6 @@ impl Objects {
             self.granted(copy, &Capability::store(copy.node, key, root, payload_bytes, epoch, now))
         };
         Ok(message::PlannedChunk { copies: copies.into_iter().map(grant).collect() })
-    }
-
-    fn takes_shards(&self, chunk: &ChunkRecord) -> Result<Vec<Copy>> {
-        let view = self.engine.view();
-        match chunk.copies.iter().find(|copy| view.node(copy.node).is_none_or(|node| !node.writable)) {
-            Some(copy) => Err(Error::unavailable(format!("{:?} takes no shards now; look at the nodes again", copy.node))),
-            None => Ok(chunk.copies.clone()),
-        }
     }
 
     async fn locate(&self, account: AccountId, request: message::LocateChunksRequest) -> Result<Vec<message::LocatedChunk>> {
@@ -231,8 +222,11 @@ impl ObjectService for Objects {
         let plan = || {
             at_most(chunks.len(), MAX_CHUNKS, "chunks")?;
             let upload = Upload::open(&self.cluster, account, &upload)?;
-            let chunks = chunks.into_iter().map(|chunk| self.plan(upload.epoch, chunk)).collect::<Result<_>>()?;
-            Ok(message::PlanChunksResponse { chunks })
+            let wanted = |plan: &message::PlanChunk| plan.chunk.as_ref().map_or(0, |chunk| chunk.copies.len());
+            let wanted: Vec<usize> = chunks.iter().map(wanted).collect();
+            let chunks: Vec<_> = chunks.into_iter().map(|chunk| self.plan(upload.epoch, chunk)).collect::<Result<_>>()?;
+            let some_left_out = chunks.iter().zip(wanted).any(|(planned, wanted)| planned.copies.len() < wanted);
+            Ok(message::PlanChunksResponse { chunks, nodes: if some_left_out { self.nodes() } else { Vec::new() } })
         };
         answer(plan())
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::result_large_err, missing_docs, reason = "tests")]
 
 mod credentials;
+mod direct;
 mod fake;
 mod living;
 mod registering;
