@@ -1,4 +1,4 @@
-//! Direct clients while nodes come and go, and uploads whose time is over.
+//! Direct clients while nodes come and go.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

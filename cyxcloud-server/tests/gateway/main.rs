@@ -6,6 +6,7 @@ mod direct;
 mod fake;
 mod living;
 mod registering;
+mod uploads;
 
 use std::sync::Arc;
 
