@@ -7,6 +7,7 @@ use bytes::Bytes;
 use clap::Parser;
 use cyxcloud_core::testing::SplitMix64;
 use cyxcloud_sdk::core::id::NodeId;
+use cyxcloud_sdk::transport::grpc::AddressGuard;
 use cyxcloud_sdk::{Cluster, ConnectOptions, ErrorKind, PutOptions};
 use cyxcloud_server::node::{NodeArgs, Running};
 use futures::stream::{self, BoxStream, StreamExt};
@@ -73,9 +74,14 @@ impl Fleet {
     }
 
     async fn client(&self) -> Cluster {
+        self.guarded_client(None).await
+    }
+
+    async fn guarded_client(&self, node_guard: Option<AddressGuard>) -> Cluster {
         let pair = self.bench.gateway.keys.root();
         let (id, secret) = (pair.access_key_id.clone(), pair.secret_access_key.clone());
-        Cluster::connect(ConnectOptions::new(self.bench.gateway.grpc_addr.to_string(), id, secret)).await.unwrap()
+        let options = ConnectOptions::new(self.bench.gateway.grpc_addr.to_string(), id, secret);
+        Cluster::connect(ConnectOptions { node_guard, ..options }).await.unwrap()
     }
 }
 
@@ -172,5 +178,18 @@ async fn a_download_takes_a_node_that_is_gone_for_an_erasure() {
     assert_eq!(bucket.get("cat").await.unwrap(), bytes);
     fleet.stop(0).await;
     assert_eq!(bucket.get("cat").await.unwrap_err().kind(), ErrorKind::Unavailable, "four of six are needed");
+    fleet.bench.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_may_be_kept_from_addresses_that_are_not_public() {
+    let fleet = Fleet::new(6).await;
+    let options = || PutOptions { chunk_size_bytes: Some(CHUNK as u32), ..PutOptions::default() };
+    let strict = fleet.guarded_client(Some(AddressGuard::default())).await.ensure_bucket("photos").await.unwrap();
+    let refused = strict.put_stream("cat", paused(&payload(1), 1, async {}), options()).await.unwrap_err();
+    assert!(refused.kind() == ErrorKind::Unavailable && refused.to_string().contains("not a public address"), "{refused}");
+    let loopback = AddressGuard::new(["127.0.0.0/8".parse().unwrap()]);
+    let allowed = fleet.guarded_client(Some(loopback)).await.bucket("photos").await.unwrap();
+    allowed.put_stream("cat", paused(&payload(1), 1, async {}), options()).await.unwrap();
     fleet.bench.gateway.stop().await;
 }
