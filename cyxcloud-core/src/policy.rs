@@ -32,6 +32,8 @@ pub struct Policy {
     pub body_idle_ms: u64,
     /// Life of a writer's lease without renewal; writers renew at a third of it.
     pub lease_ttl_ms: u64,
+    /// An upload of a direct client lives at most this long, however often it is renewed: it holds back garbage collection for everybody.
+    pub upload_max_ms: u64,
     /// Dead chunks keep their shards this long, for readers that still hold the old manifest.
     pub gc_grace_ms: u64,
     /// Deleted objects can be restored this long; 0 keeps no trash.
@@ -61,6 +63,7 @@ impl Default for Policy {
             request_timeout_ms: 30_000,
             body_idle_ms: 60_000,
             lease_ttl_ms: 60_000,
+            upload_max_ms: 24 * 3_600_000,
             gc_grace_ms: 15 * 60_000,
             trash_window_ms: 0,
             timers: Timers::default(),
@@ -111,6 +114,7 @@ impl Policy {
         require(self.request_timeout_ms > self.hedge_after_ms, "request_timeout_ms must exceed hedge_after_ms".into())?;
         require(self.body_idle_ms >= 1, "body_idle_ms must be at least 1".into())?;
         require(self.lease_ttl_ms >= 3, "lease_ttl_ms must be at least 3".into())?;
+        require(self.upload_max_ms >= 1, "upload_max_ms must be at least 1".into())?;
         require(self.repair_parallelism >= 1, "repair_parallelism must be at least 1".into())?;
         require(self.repair_per_node >= 1, "repair_per_node must be at least 1".into())?;
         require(self.repair_backoff.attempts >= 1, "repair_backoff.attempts must be at least 1".into())?;
@@ -125,7 +129,7 @@ mod tests {
     #[test]
     fn the_default_is_valid_and_each_bound_is_enforced() {
         Policy::default().validate().unwrap();
-        let broken: [fn(&mut Policy); 14] = [
+        let broken: [fn(&mut Policy); 15] = [
             |p| p.chunk_size_bytes = 1023,
             |p| p.chunk_size_bytes = Policy::MAX_CHUNK_BYTES + 1,
             |p| p.inline_max_bytes = Policy::MAX_INLINE_BYTES + 1,
@@ -136,6 +140,7 @@ mod tests {
             |p| p.request_timeout_ms = p.hedge_after_ms,
             |p| p.body_idle_ms = 0,
             |p| p.lease_ttl_ms = 2,
+            |p| p.upload_max_ms = 0,
             |p| p.repair_parallelism = 0,
             |p| p.repair_per_node = 0,
             |p| p.repair_backoff.attempts = 0,

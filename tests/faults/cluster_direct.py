@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from cluster import Cluster
@@ -19,6 +20,21 @@ def refused(cluster, *args, **env):
     command = [str(cluster.binaries / "cyxcloud"), *args]
     done = subprocess.run(command, env={**os.environ, **known, **env}, capture_output=True, text=True, timeout=60)
     check(done.returncode == 1 and done.stderr.startswith("error: ") and "panicked" not in done.stderr, f"{' '.join(args)}: {done.stderr.strip()}")
+
+
+def interrupted(cluster, key, whole, meanwhile):
+    """A direct upload of what comes through a pipe, and what happens in the middle of it."""
+    known = {"CYX_GATEWAY": cluster.grpc, "CYX_ACCESS_KEY_ID": "CYXROOTKEY", "CYX_SECRET_ACCESS_KEY": "cluster-test-secret"}
+    command = [str(cluster.binaries / "cyxcloud"), "upload", "--direct", "-", f"direct/{key}"]
+    upload = subprocess.Popen(command, env={**os.environ, **known}, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    half = len(whole) // 2
+    upload.stdin.write(whole[:half])
+    upload.stdin.flush()
+    time.sleep(2)
+    meanwhile()
+    said = upload.communicate(whole[half:], timeout=120)[1].decode()
+    got = cluster.s3().get_object(Bucket="direct", Key=key)["Body"].read() if upload.returncode == 0 else b""
+    check(got == whole, f"an upload during which nodes went is whole {said.strip()}")
 
 
 def main():
@@ -58,6 +74,18 @@ def main():
     check(target.read_bytes() == whole, "a download that failed left the file that was there")
     keys = {found["Key"] for found in s3.list_objects_v2(Bucket="direct")["Contents"]}
     check("key" not in keys and "once" in keys, "an upload that failed left nothing to see")
+
+    def nodes_go():
+        cluster.cyxcloud("node", "drain", "node-00")
+        cluster.nodes[1].kill()
+        # The gateway learns of it at its next call.
+        s3.put_object(Bucket="direct", Key="between", Body=body(11, 5_000_000))
+
+    interrupted(cluster, "interrupted", body(10, 48 << 20), nodes_go)
+    cluster.nodes[1].start()
+    cluster.nodes[1].ready()
+    cluster.cyxcloud("node", "undrain", "node-00")
+    cluster.wait(cluster.healthy, "the nodes are back and everything is whole")
 
     for node in cluster.nodes[:4]:
         node.kill()

@@ -132,7 +132,8 @@ impl Fleet {
         let short = |count: usize, floor: usize| count < total && count <= floor;
         let clumped = self.clumped(scheme, copies, states);
         let live = up_to(CopyState::Live);
-        let changing = states.iter().any(|state| matches!(state, CopyState::Gone | CopyState::Leaving));
+        // A shard that the record names no copy of is gone too: nobody's return brings it back.
+        let changing = best.contains(&CopyState::Gone) || states.iter().any(|state| matches!(state, CopyState::Gone | CopyState::Leaving));
         let unprotected = || self.unprotected(scheme, copies, states);
         let class = if up_to(CopyState::Away) < k {
             Class::Lost

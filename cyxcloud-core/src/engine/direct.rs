@@ -6,13 +6,14 @@ use futures::future::try_join_all;
 
 use super::serve::MAX_STAT;
 use super::{Engine, Staged, unexpected};
+use crate::control::health::urgent_at;
 use crate::data::chunk::shard_len;
 use crate::data::manifest::{ChunkRecord, Content, Copy, Manifest};
 use crate::data::placement::{Demand, plan};
 use crate::id::{NodeId, ShardKey};
 use crate::policy::Policy;
 use crate::port::{NodeRequest, NodeResponse, ShardStat};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// More nodes than this no writer finds failed at once.
 const MAX_AVOIDED: usize = 1024;
@@ -25,11 +26,27 @@ impl Engine {
     /// [`crate::ErrorKind::Unavailable`] when too few nodes take shards.
     pub fn plan_copies(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
         self.check_chunk(chunk)?;
-        self.check_copies(chunk, held)?;
+        check_copies(chunk, held, self.policy.node_tolerance)?;
+        let view = self.view();
+        if let Some(copy) = held.iter().find(|copy| view.node(copy.node).is_none()) {
+            return Err(Error::unavailable(format!("{:?} is not known here; look at the nodes again", copy.node)));
+        }
         if avoid.len() > MAX_AVOIDED {
             return Err(Error::invalid(format!("at most {MAX_AVOIDED} nodes can be avoided, not {}", avoid.len())));
         }
         self.plan_beside(chunk, held, avoid)
+    }
+
+    /// Those of the chunk's own copies that may be made now: their nodes take shards. A writer whose view of the nodes is an old one goes elsewhere with the others.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] as for [`Engine::plan_copies`].
+    pub fn admit_copies(&self, chunk: &ChunkRecord) -> Result<Vec<Copy>> {
+        self.check_chunk(chunk)?;
+        check_copies(chunk, &chunk.copies, self.policy.node_tolerance)?;
+        let view = self.view();
+        let takes = |copy: &&Copy| view.node(copy.node).is_some_and(|node| node.writable);
+        Ok(chunk.copies.iter().filter(takes).copied().collect())
     }
 
     pub(super) fn plan_beside(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
@@ -47,12 +64,15 @@ impl Engine {
     /// Takes what a writer outside the cluster says he stored under the lease of `epoch`, after asking every node whether it has it: the shards of all
     /// chunks, under this epoch or a later one, with the roots that the chunks' ids commit to. What is returned can be committed like bytes staged here.
     ///
+    /// A node may be gone since it took its shards, as it may after a PUT: copies that nobody confirms are left out, for repair to make anew, as long as
+    /// each chunk keeps more shards than are urgent.
+    ///
     /// Whether the shards of a chunk belong together is the writer's own affair: the id of a chunk names its roots, so nobody else's chunk has them.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when manifest and chunks contradict the policy or themselves, [`crate::ErrorKind::Conflict`] when a node does not have what
-    /// it is said to have, [`crate::ErrorKind::Unavailable`] when one does not answer or the placement no longer survives what it must.
-    pub async fn stage_direct(&self, epoch: u64, manifest: Manifest, chunks: Vec<ChunkRecord>) -> Result<Staged> {
+    /// it is said to have, [`crate::ErrorKind::Unavailable`] when too many do not answer or the placement does not survive what it must.
+    pub async fn stage_direct(&self, epoch: u64, manifest: Manifest, mut chunks: Vec<ChunkRecord>) -> Result<Staged> {
         if let Content::Inline(bytes) = &manifest.content
             && bytes.len() > self.policy.inline_max_bytes as usize
         {
@@ -66,7 +86,7 @@ impl Engine {
         let mut by_node: BTreeMap<NodeId, Vec<(ShardKey, ShardStat)>> = BTreeMap::new();
         for chunk in &chunks {
             self.check_chunk(chunk)?;
-            self.check_copies(chunk, &chunk.copies)?;
+            check_copies(chunk, &chunk.copies, self.policy.node_tolerance)?;
             self.require_spread(chunk)?;
             let payload_bytes = shard_len(chunk.scheme, chunk.size_bytes) as u64;
             for copy in &chunk.copies {
@@ -74,7 +94,12 @@ impl Engine {
                 by_node.entry(copy.node).or_default().push((ShardKey { chunk: chunk.id, index: copy.shard }, expected));
             }
         }
-        try_join_all(by_node.into_iter().map(|(node, shards)| self.require_shards(node, shards))).await?;
+        let asked = by_node.into_iter().map(|(node, shards)| async move { Ok((node, self.confirmed(node, shards).await?)) });
+        let silent: BTreeMap<NodeId, Error> =
+            try_join_all(asked).await?.into_iter().filter_map(|(node, silent)| Some((node, silent?))).collect();
+        for chunk in &mut chunks {
+            leave_out(chunk, &silent)?;
+        }
         Ok(Staged::new(epoch, manifest, chunks))
     }
 
@@ -102,12 +127,15 @@ impl Engine {
     }
 
     /// Each shard must be on the node, under the epoch of its writer or a later one: a copy that lay there before is not safe from the collector.
-    async fn require_shards(&self, node: NodeId, shards: Vec<(ShardKey, ShardStat)>) -> Result<()> {
+    /// Some error when the node does not answer.
+    async fn confirmed(&self, node: NodeId, shards: Vec<(ShardKey, ShardStat)>) -> Result<Option<Error>> {
         for some in shards.chunks(MAX_STAT) {
             let keys = some.iter().map(|(key, _)| *key).collect();
-            let stats = match self.call(node, NodeRequest::Stat { keys }).await? {
-                NodeResponse::Stats(stats) if stats.len() == some.len() => stats,
-                other => return Err(unexpected(node, &other)),
+            let stats = match self.call(node, NodeRequest::Stat { keys }).await {
+                Ok(NodeResponse::Stats(stats)) if stats.len() == some.len() => stats,
+                Ok(other) => return Err(unexpected(node, &other)),
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(Some(error)),
+                Err(error) => return Err(error),
             };
             let confirms = |is: &Option<ShardStat>, expected: &ShardStat| {
                 is.is_some_and(|is| is.root == expected.root && is.payload_bytes == expected.payload_bytes && is.epoch >= expected.epoch)
@@ -116,21 +144,7 @@ impl Engine {
                 return Err(Error::conflict(format!("{node:?} does not have {key:?} as it was uploaded; upload again")));
             }
         }
-        Ok(())
-    }
-
-    /// Copies that a plan may be made beside: of shards there are, on nodes there are, and not many more than any plan has.
-    fn check_copies(&self, chunk: &ChunkRecord, copies: &[Copy]) -> Result<()> {
-        let total = chunk.scheme.total();
-        let most = total * (usize::from(self.policy.node_tolerance) + 2);
-        if copies.len() > most || copies.iter().any(|copy| usize::from(copy.shard) >= total) {
-            return Err(Error::invalid(format!("{:?} has {total} shards, and no more than {most} copies", chunk.id)));
-        }
-        let view = self.view();
-        match copies.iter().find(|copy| view.node(copy.node).is_none()) {
-            Some(copy) => Err(Error::unavailable(format!("{:?} is not known here; look at the nodes again", copy.node))),
-            None => Ok(()),
-        }
+        Ok(None)
     }
 
     fn check_chunk(&self, chunk: &ChunkRecord) -> Result<()> {
@@ -143,4 +157,25 @@ impl Engine {
         }
         chunk.check().map_err(|e| refused("its id does not follow from scheme, size and roots").with_source(e))
     }
+}
+
+/// Copies that may be looked at at all: of shards there are, and not many more than any plan has.
+fn check_copies(chunk: &ChunkRecord, copies: &[Copy], node_tolerance: u8) -> Result<()> {
+    let total = chunk.scheme.total();
+    let most = total * (usize::from(node_tolerance) + 2);
+    if copies.len() > most || copies.iter().any(|copy| usize::from(copy.shard) >= total) {
+        return Err(Error::invalid(format!("{:?} has {total} shards, and no more than {most} copies", chunk.id)));
+    }
+    Ok(())
+}
+
+/// Leaves out the copies on `silent` nodes, where enough shards are left that a commit of our own bytes would stand.
+fn leave_out(chunk: &mut ChunkRecord, silent: &BTreeMap<NodeId, Error>) -> Result<()> {
+    let Some(why) = chunk.copies.iter().find_map(|copy| silent.get(&copy.node)) else { return Ok(()) };
+    chunk.copies.retain(|copy| !silent.contains_key(&copy.node));
+    let left = chunk.copies.iter().map(|copy| copy.shard).collect::<BTreeSet<_>>().len();
+    if left < chunk.scheme.total() && left <= urgent_at(chunk.scheme) {
+        return Err(Error::unavailable(format!("only {left} shards of {:?} are confirmed by their nodes; upload again: {why}", chunk.id)));
+    }
+    Ok(())
 }

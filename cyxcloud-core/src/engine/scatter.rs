@@ -27,6 +27,8 @@ struct Scatter {
     failed: BTreeSet<NodeId>,
     /// What the last of them said.
     cause: Option<Error>,
+    /// How many had failed when the nodes were looked at anew.
+    looked_after: Option<usize>,
 }
 
 impl Engine {
@@ -59,6 +61,8 @@ impl Engine {
                 }
                 // Those that are late may come yet.
                 Err(_) if !running.is_empty() => {}
+                // Nodes may have come since this view was made.
+                Err(_) if scatter.looks_again() && self.ports.members.refresh().await.is_ok() => continue,
                 Err(error) => return Err(scatter.explain(error)),
             }
             match select(running.next(), hedge).await {
@@ -134,6 +138,12 @@ impl Scatter {
                 self.cause = Some(error);
             }
         }
+    }
+
+    /// Whether to look for other nodes: once, and again after each that failed since.
+    fn looks_again(&mut self) -> bool {
+        let failed = self.failed.len();
+        self.looked_after.replace(failed) != Some(failed)
     }
 
     fn explain(self, error: Error) -> Error {

@@ -388,6 +388,8 @@ pub trait Meta: Send + Sync + 'static {
     async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease>;
     /// Lets a live lease live for `ttl_ms` from now, be it longer or shorter than before. [`crate::ErrorKind::Conflict`] when it is expired or gone.
     async fn renew_lease(&self, epoch: u64, ttl_ms: u64) -> Result<Lease>;
+    /// A lease that lives. [`crate::ErrorKind::Conflict`] when it is expired or gone.
+    async fn lease(&self, epoch: u64) -> Result<Lease>;
     /// Ends a lease; nothing happens when it is gone.
     async fn end_lease(&self, epoch: u64) -> Result<()>;
     /// Drops expired leases; the lowest live epoch, or the next that will be given.

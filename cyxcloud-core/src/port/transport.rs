@@ -88,10 +88,10 @@ pub struct ShardStat {
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// Hears that these copies of `chunk` are about to be stored under the lease of `epoch`; its own copies mean nothing yet. A transport that needs the right to store
-    /// each of them gets it here at once.
+    /// each of them gets it here at once. Where it gets none, storing that copy fails as on a node that is gone.
     ///
     /// # Errors
-    /// When that right cannot be had; nothing was stored.
+    /// When nobody can be asked for that right, or the lease is lost; nothing was stored.
     async fn announce(&self, _epoch: u64, _chunk: &ChunkRecord, _copies: &[Copy]) -> Result<()> {
         Ok(())
     }

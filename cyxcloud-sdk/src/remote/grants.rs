@@ -154,7 +154,11 @@ impl Authority for Grants {
         let wanted = ChunkRecord { copies: copies.to_vec(), ..chunk.clone() };
         let plan = message::PlanChunk { chunk: Some(wire::object::chunk_message(&wanted)), held: Vec::new(), avoid: Vec::new() };
         let request = message::PlanChunksRequest { upload: self.upload(epoch)?, chunks: vec![plan] };
-        let planned = answer(self.gateway.client().plan_chunks(request).await)?.chunks;
+        let message::PlanChunksResponse { chunks: planned, nodes } = answer(self.gateway.client().plan_chunks(request).await)?;
+        // Sent where ours were out of date: copies on nodes that take no shards get no capability, and go to others.
+        if !nodes.is_empty() {
+            self.nodes.know(nodes)?;
+        }
         let until = self.env.now().plus_ms(USE_MS);
         for planned in planned.into_iter().flat_map(|chunk| chunk.copies) {
             let copy = wire::object::copy(&wire::required(planned.copy, "copy")?)?;
@@ -170,7 +174,7 @@ impl Authority for Grants {
         match request {
             NodeRequest::Store { frame, .. } => {
                 let granted = self.kept().stores.remove(&(node, frame.header().key));
-                granted.map(|(_, capability)| capability).ok_or_else(|| Error::invalid("the gateway did not plan this shard"))
+                granted.map(|(_, capability)| capability).ok_or_else(|| Error::unavailable(format!("{node:?} takes no shards now")))
             }
             NodeRequest::Read { key } | NodeRequest::ReadRange { key, .. } => {
                 if let Some(capability) = self.read(node, *key) {

@@ -149,6 +149,10 @@ impl Meta for RemoteMeta {
         inside("the usage of a bucket")
     }
 
+    async fn lease(&self, _: u64) -> Result<Lease> {
+        inside("looking at leases")
+    }
+
     async fn fence(&self) -> Result<u64> {
         inside("a fence")
     }

@@ -19,7 +19,7 @@ use cyxcloud_core::{Error, Result};
 use crate::credential::RequestSigner;
 use crate::environment::TokioEnvironment;
 use crate::transport::GrpcTransport;
-use crate::transport::grpc::{ChannelOptions, Channels, ClientTls};
+use crate::transport::grpc::{AddressGuard, ChannelOptions, Channels, ClientTls};
 use crate::wire;
 use gateway::Gateway;
 use grants::Grants;
@@ -37,13 +37,19 @@ pub struct ConnectOptions {
     pub secret_access_key: String,
     /// TLS for the gateway and the nodes.
     pub tls: Option<ClientTls>,
+    /// Which machines may be nodes; None for all that the gateway names, which is the default.
+    ///
+    /// A client has chosen its gateway and shows it an access key, and the nodes of most clusters have private addresses: to refuse these would keep the
+    /// client from its own. The gateway has vetted the addresses by its own guard, but from where it stands. Give a guard where whoever runs
+    /// gateway or nodes is not trusted with the network of this process.
+    pub node_guard: Option<AddressGuard>,
 }
 
 impl ConnectOptions {
-    /// Without TLS.
+    /// Without TLS, and to nodes wherever the gateway says they are.
     pub fn new(gateway: impl Into<String>, access_key_id: impl Into<String>, secret_access_key: impl Into<String>) -> Self {
         let (access_key_id, secret_access_key) = (access_key_id.into(), secret_access_key.into());
-        Self { gateway: gateway.into(), access_key_id, secret_access_key, tls: None }
+        Self { gateway: gateway.into(), access_key_id, secret_access_key, tls: None, node_guard: None }
     }
 }
 
@@ -56,7 +62,9 @@ impl std::fmt::Debug for ConnectOptions {
 /// An engine over a gateway's metadata, and the account it acts for.
 pub(crate) async fn connect(options: ConnectOptions) -> Result<(Arc<Engine>, AccountId)> {
     let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
-    let channels = Channels::new(ChannelOptions { tls: options.tls, ..ChannelOptions::default() });
+    // The gateway's own address was chosen by whoever connects.
+    let channels = Channels::new(ChannelOptions { tls: options.tls.clone(), ..ChannelOptions::default() });
+    let to_nodes = Channels::new(ChannelOptions { tls: options.tls, guard: options.node_guard, ..ChannelOptions::default() });
     let signer = RequestSigner::AccessKey { id: options.access_key_id, secret: options.secret_access_key };
     let gateway = Gateway::new(&channels, options.gateway, signer, env.clone())?;
     let cluster = gateway.cluster().await?;
@@ -69,10 +77,10 @@ pub(crate) async fn connect(options: ConnectOptions) -> Result<(Arc<Engine>, Acc
         ..Policy::default()
     };
     let account = AccountId(wire::array(&cluster.account_id, "account_id")?);
-    let nodes = Arc::new(RemoteNodes::default());
+    let nodes = Arc::new(RemoteNodes::new(gateway.clone()));
     nodes.know(cluster.nodes)?;
     let grants = Arc::new(Grants::new(gateway.clone(), nodes.clone(), env.clone()));
-    let transport = Arc::new(GrpcTransport::new(nodes.clone(), grants.clone(), channels, env.clone()));
+    let transport = Arc::new(GrpcTransport::new(nodes.clone(), grants.clone(), to_nodes, env.clone()));
     let meta = Arc::new(RemoteMeta::new(gateway, grants, nodes.clone()));
     let engine = Engine::new(Ports { meta, transport, members: nodes, env }, policy)?;
     Ok((engine, account))

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use async_trait::async_trait;
 use cyxcloud_core::Result;
 use cyxcloud_core::data::placement::ClusterView;
 use cyxcloud_core::id::NodeId;
 use cyxcloud_core::port::Members;
 use cyxcloud_proto::gateway::v1::NodeAddress;
 
+use super::gateway::Gateway;
 use crate::transport::grpc::Addresses;
 use crate::wire;
 
-#[derive(Default)]
 pub(super) struct RemoteNodes {
+    gateway: Gateway,
     known: RwLock<Known>,
 }
 
@@ -24,6 +26,11 @@ struct Known {
 }
 
 impl RemoteNodes {
+    /// Nobody yet: see [`RemoteNodes::know`].
+    pub(super) fn new(gateway: Gateway) -> Self {
+        Self { gateway, known: RwLock::default() }
+    }
+
     /// Takes over what the gateway says of all nodes.
     pub(super) fn know(&self, nodes: Vec<NodeAddress>) -> Result<()> {
         let nodes: Vec<_> = nodes.into_iter().map(wire::object::node).collect::<Result<_>>()?;
@@ -47,9 +54,14 @@ impl RemoteNodes {
     }
 }
 
+#[async_trait]
 impl Members for RemoteNodes {
     fn view(&self) -> Arc<ClusterView> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).view.clone()
+    }
+
+    async fn refresh(&self) -> Result<()> {
+        self.know(self.gateway.cluster().await?.nodes)
     }
 }
 

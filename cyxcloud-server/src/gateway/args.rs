@@ -47,6 +47,9 @@ pub struct GatewayArgs {
     pub repair: bool,
     #[command(flatten)]
     pub(super) policy: PolicyArgs,
+    /// An upload of a direct client may take this long at most, in milliseconds: as long as it lasts no garbage is collected that came later.
+    #[arg(long, env = "CYX_UPLOAD_MAX_MS", default_value_t = Policy::default().upload_max_ms, value_parser = clap::value_parser!(u64).range(1..))]
+    pub upload_max_ms: u64,
     #[command(flatten)]
     pub(super) upkeep: UpkeepArgs,
     /// Do not compute MD5 entity tags of single PUTs; they become opaque, and uploads cost less CPU.

@@ -21,10 +21,10 @@ use anyhow::{Context, Result};
 use axum::{Router, middleware};
 use cyxcloud_proto::gateway::v1::node_service_server::NodeServiceServer;
 use cyxcloud_proto::gateway::v1::object_service_server::ObjectServiceServer;
-use cyxcloud_sdk::Upkeep;
 use cyxcloud_sdk::core::engine::{Engine, Report, Schedule};
 use cyxcloud_sdk::core::port::Environment;
 use cyxcloud_sdk::environment::TokioEnvironment;
+use cyxcloud_sdk::{Policy, Upkeep};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -106,7 +106,7 @@ impl Gateway {
             None => args.database.open(Some(&directory), env.clone()).await?,
         };
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let policy = args.upkeep.apply(args.policy.policy()?);
+        let policy = Policy { upload_max_ms: args.upload_max_ms, ..args.upkeep.apply(args.policy.policy()?) };
         let key_path = args.nodes.cluster_key.clone().unwrap_or_else(|| directory.join("cluster.key"));
         let channels = args.nodes.channels(&args.listen_tls)?;
         let ways = Ways::open(&args.nodes, channels, &key_path, database, env.clone(), policy, true).await?;

@@ -2,9 +2,10 @@
 //! capabilities for it, and make the result visible. Nothing they say is believed that can be asked of a node.
 
 mod check;
+mod plan;
 mod uploads;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cyxcloud_proto::gateway::v1::object_service_server::ObjectService;
@@ -17,7 +18,7 @@ use cyxcloud_sdk::core::port::{Bucket, NewVersion};
 use cyxcloud_sdk::credential::{Capability, Identity};
 use cyxcloud_sdk::transport::grpc::Addresses;
 use cyxcloud_sdk::wire::{self, object as convert};
-use cyxcloud_sdk::{Error, Result};
+use cyxcloud_sdk::{Error, ErrorKind, Result};
 use tonic::{Request, Response, Status};
 
 use crate::grpc::Caller;
@@ -53,36 +54,23 @@ impl Objects {
         buckets.into_iter().find(|bucket| bucket.id == id).ok_or_else(|| Error::not_found("the bucket does not exist"))
     }
 
+    /// The upload of this name: what is stored under a lease that is over is garbage already, and no right to store it is given.
+    async fn live_upload(&self, account: AccountId, name: &[u8]) -> Result<Upload> {
+        let upload = Upload::open(&self.cluster, account, name)?;
+        match self.engine.meta().lease(upload.epoch).await {
+            Ok(_) => Ok(upload),
+            Err(e) if e.kind() == ErrorKind::Conflict => {
+                Err(Error::conflict("this upload has expired or was ended; begin it again").with_source(e))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     fn granted(&self, copy: Copy, capability: &Capability) -> message::PlannedCopy {
         message::PlannedCopy {
             copy: Some(convert::copy_message(copy)),
             address: self.addresses.address(copy.node).unwrap_or_default(),
             capability: capability.sign(&self.cluster),
-        }
-    }
-
-    fn plan(&self, epoch: u64, plan: message::PlanChunk) -> Result<message::PlannedChunk> {
-        let chunk = convert::chunk(plan.chunk)?;
-        let held = convert::copies(&plan.held)?;
-        let avoid: BTreeSet<_> = plan.avoid.iter().map(|id| wire::node_id(id)).collect::<Result<_>>()?;
-        // What the client proposes is looked at like what it holds: its roots and its scheme must be right.
-        let proposed = self.engine.plan_copies(&chunk, &held, &avoid)?;
-        let copies = if chunk.copies.is_empty() { proposed } else { self.takes_shards(&chunk)? };
-        let payload_bytes = shard_len(chunk.scheme, chunk.size_bytes) as u64;
-        let now = self.engine.now();
-        let grant = |copy: Copy| {
-            let key = ShardKey { chunk: chunk.id, index: copy.shard };
-            let root = chunk.roots[usize::from(copy.shard)];
-            self.granted(copy, &Capability::store(copy.node, key, root, payload_bytes, epoch, now))
-        };
-        Ok(message::PlannedChunk { copies: copies.into_iter().map(grant).collect() })
-    }
-
-    fn takes_shards(&self, chunk: &ChunkRecord) -> Result<Vec<Copy>> {
-        let view = self.engine.view();
-        match chunk.copies.iter().find(|copy| view.node(copy.node).is_none_or(|node| !node.writable)) {
-            Some(copy) => Err(Error::unavailable(format!("{:?} takes no shards now; look at the nodes again", copy.node))),
-            None => Ok(chunk.copies.clone()),
         }
     }
 
@@ -117,7 +105,7 @@ impl Objects {
     }
 
     async fn complete(&self, account: AccountId, request: message::CompleteUploadRequest) -> Result<message::Object> {
-        let upload = Upload::open(&self.cluster, account, &request.upload)?;
+        let upload = self.live_upload(account, &request.upload).await?;
         let bucket = self.bucket(account, &request.bucket_id).await?;
         let object = NewVersion {
             bucket: bucket.id,
@@ -213,9 +201,10 @@ impl ObjectService for Objects {
         let account = Caller::account(&request)?;
         let begin = async {
             let ttl_ms = uploads::bounded_ttl_ms(self.engine.policy(), request.into_inner().ttl_ms);
+            let begun = self.engine.meta().now().await?;
             let lease = self.engine.meta().begin_lease(ttl_ms).await?;
             Ok(message::PlanUploadResponse {
-                upload: Upload { account, epoch: lease.epoch }.seal(&self.cluster),
+                upload: Upload { account, epoch: lease.epoch, begun }.seal(&self.cluster),
                 file_id: wire::id(self.engine.new_id()),
                 epoch: lease.epoch,
                 expires_ms: lease.expires.0,
@@ -227,14 +216,7 @@ impl ObjectService for Objects {
 
     async fn plan_chunks(&self, request: Request<message::PlanChunksRequest>) -> Result<Response<message::PlanChunksResponse>, Status> {
         let account = Caller::account(&request)?;
-        let message::PlanChunksRequest { upload, chunks } = request.into_inner();
-        let plan = || {
-            at_most(chunks.len(), MAX_CHUNKS, "chunks")?;
-            let upload = Upload::open(&self.cluster, account, &upload)?;
-            let chunks = chunks.into_iter().map(|chunk| self.plan(upload.epoch, chunk)).collect::<Result<_>>()?;
-            Ok(message::PlanChunksResponse { chunks })
-        };
-        answer(plan())
+        answer(self.plan_all(account, request.into_inner()).await)
     }
 
     async fn renew_upload(&self, request: Request<message::RenewUploadRequest>) -> Result<Response<message::RenewUploadResponse>, Status> {
@@ -242,7 +224,9 @@ impl ObjectService for Objects {
         let message::RenewUploadRequest { upload, ttl_ms } = request.into_inner();
         let renew = async {
             let upload = Upload::open(&self.cluster, account, &upload)?;
-            let lease = self.engine.meta().renew_lease(upload.epoch, uploads::bounded_ttl_ms(self.engine.policy(), ttl_ms)).await?;
+            let meta = self.engine.meta();
+            let ttl_ms = upload.ttl_ms(self.engine.policy(), ttl_ms, meta.now().await?)?;
+            let lease = meta.renew_lease(upload.epoch, ttl_ms).await?;
             Ok(message::RenewUploadResponse { epoch: lease.epoch, expires_ms: lease.expires.0 })
         };
         answer(renew.await)

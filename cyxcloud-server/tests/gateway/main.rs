@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::result_large_err, missing_docs, reason = "tests")]
 
 mod credentials;
+mod direct;
 mod fake;
 mod http;
 mod living;
 mod registering;
+mod uploads;
 
 use std::sync::Arc;
 

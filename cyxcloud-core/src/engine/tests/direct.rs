@@ -52,8 +52,55 @@ fn a_shard_that_is_missing_older_or_another_is_noticed() {
     assert_eq!(refused(&world, upload.clone()), ErrorKind::Conflict, "its end is missing");
     world.time.run(store.put(key, upload.0, vec![frame])).unwrap();
     assert_eq!(admit(&world, upload.clone()).unwrap().size_bytes(), 30_000);
-    world.nodes.set(node.0[0], Fault::Refuses);
-    assert_eq!(refused(&world, upload), ErrorKind::Unavailable);
+}
+
+/// As a PUT is acknowledged whose nodes fail a moment later, and no better: what is not confirmed is not written down, so that repair makes it anew.
+#[test]
+fn a_few_nodes_may_be_gone_by_the_time_they_are_asked() {
+    for (gone, taken) in [(1, true), (2, true), (3, false)] {
+        let world = World::new(14, policy());
+        let bytes = payload(1, 30_000);
+        let upload = foreign(&world, &bytes);
+        (0..gone).for_each(|n| world.nodes.set(n, Fault::Refuses));
+        let staged = match admit(&world, upload) {
+            Ok(staged) => staged,
+            Err(error) => {
+                assert_eq!((error.kind(), taken), (ErrorKind::Unavailable, false), "{gone} gone: {error}");
+                continue;
+            }
+        };
+        assert!(taken && staged.chunks[0].copies.iter().all(|copy| copy.node.0[0] >= gone), "{gone} gone");
+        world.commit(staged, "key").unwrap();
+        assert_eq!(world.get("key").unwrap(), bytes);
+        let scan = world.time.run(world.engine.plan_repairs()).unwrap();
+        assert_eq!(scan.queued, 1, "{gone} gone: a shard without a copy is made anew");
+    }
+}
+
+/// They are gone from the cluster, not only away.
+#[test]
+fn copies_on_a_node_that_left_the_cluster_are_not_counted() {
+    let world = World::new(14, policy());
+    let (epoch, manifest, mut chunks) = foreign(&world, &payload(1, 30_000));
+    let stranger = NodeId([0xee; 16]);
+    chunks[0].copies[3].node = stranger;
+    let staged = admit(&world, (epoch, manifest, chunks)).unwrap();
+    assert!(staged.chunks[0].copies.len() == 13 && staged.chunks[0].copies.iter().all(|copy| copy.node != stranger));
+}
+
+#[test]
+fn rights_are_given_for_those_copies_whose_nodes_take_shards() {
+    let world = World::new(14, policy());
+    let (_, _, mut chunks) = foreign(&world, &payload(1, 30_000));
+    world.nodes.set(4, Fault::Away);
+    chunks[0].copies[3].node = NodeId([0xee; 16]);
+    let granted = world.engine.admit_copies(&chunks[0]).unwrap();
+    let expected: Vec<Copy> = chunks[0].copies.iter().copied().filter(|copy| ![4, 0xee].contains(&copy.node.0[0])).collect();
+    assert_eq!(granted, expected);
+    let endless = ChunkRecord { copies: vec![chunks[0].copies[0]; 100], ..chunks[0].clone() };
+    assert_eq!(world.engine.admit_copies(&endless).unwrap_err().kind(), ErrorKind::Invalid);
+    let forged = ChunkRecord { roots: vec![ShardRoot([1; 32]); 14], ..chunks[0].clone() };
+    assert_eq!(world.engine.admit_copies(&forged).unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod deleting;
 mod direct;
 mod reading;
 mod repairing;
+mod stale;
 mod writing;
 
 use std::sync::Arc;

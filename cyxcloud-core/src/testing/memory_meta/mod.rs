@@ -110,6 +110,11 @@ impl Meta for MemoryMeta {
         Ok(Lease { epoch, expires })
     }
 
+    async fn lease(&self, epoch: u64) -> Result<Lease> {
+        let expires = self.state().require_lease(epoch, self.now())?;
+        Ok(Lease { epoch, expires })
+    }
+
     async fn end_lease(&self, epoch: u64) -> Result<()> {
         self.state().leases.remove(&epoch);
         Ok(())

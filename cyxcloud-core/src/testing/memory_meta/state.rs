@@ -42,9 +42,9 @@ impl State {
         if self.buckets.values().any(|b| b.id == id) { Ok(()) } else { Err(Error::not_found(format!("no bucket {id}"))) }
     }
 
-    pub(super) fn require_lease(&self, epoch: u64, now: Timestamp) -> Result<()> {
+    pub(super) fn require_lease(&self, epoch: u64, now: Timestamp) -> Result<Timestamp> {
         match self.leases.get(&epoch) {
-            Some(expires) if now <= *expires => Ok(()),
+            Some(expires) if now <= *expires => Ok(*expires),
             _ => Err(Error::conflict(format!("lease {epoch} is expired or ended"))),
         }
     }

@@ -33,9 +33,12 @@ pub async fn a_lease_lives_until_it_expires(meta: Fixture) {
     let [one, two] = [meta.begin_lease(TTL_MS).await.unwrap(), meta.begin_lease(TTL_MS).await.unwrap()];
     assert_eq!(one.expires, meta.now().plus_ms(TTL_MS));
     meta.advance(TTL_MS);
+    assert_eq!(meta.lease(one.epoch).await.unwrap(), one);
     commit_under(&meta, one, bucket).await.unwrap();
+    refused(meta.lease(one.epoch).await, ErrorKind::Conflict);
     assert_eq!(meta.fence().await.unwrap(), two.epoch);
     meta.advance(1);
+    refused(meta.lease(two.epoch).await, ErrorKind::Conflict);
     refused(commit_under(&meta, two, bucket).await, ErrorKind::Conflict);
     refused(meta.renew_lease(two.epoch, TTL_MS).await, ErrorKind::Conflict);
 }
@@ -46,6 +49,7 @@ pub async fn a_lease_is_renewed(meta: Fixture) {
     let lease = meta.begin_lease(TTL_MS).await.unwrap();
     meta.advance(TTL_MS);
     let renewed = meta.renew_lease(lease.epoch, TTL_MS).await.unwrap();
+    assert_eq!(meta.lease(lease.epoch).await.unwrap(), renewed);
     assert_eq!(renewed, Lease { epoch: lease.epoch, expires: lease.expires.plus_ms(TTL_MS) });
     meta.advance(TTL_MS);
     assert_eq!(meta.fence().await.unwrap(), lease.epoch);
@@ -73,6 +77,7 @@ pub async fn an_ended_lease_is_gone(meta: Fixture) {
     meta.end_lease(lease.epoch).await.unwrap();
     meta.end_lease(lease.epoch).await.unwrap();
     meta.end_lease(u64::MAX).await.unwrap();
+    refused(meta.lease(lease.epoch).await, ErrorKind::Conflict);
     refused(meta.renew_lease(lease.epoch, TTL_MS).await, ErrorKind::Conflict);
     refused(commit_under(&meta, lease, bucket).await, ErrorKind::Conflict);
 }

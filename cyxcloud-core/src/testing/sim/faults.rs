@@ -227,6 +227,8 @@ fn policy(dice: &mut SplitMix64, scheme: Scheme) -> Policy {
         request_timeout_ms: dice.within(1_000..=10_000),
         body_idle_ms: dice.within(5_000..=60_000),
         lease_ttl_ms: dice.within(3_000..=60_000),
+        // Nobody is outside the cluster here.
+        upload_max_ms: Policy::default().upload_max_ms,
         gc_grace_ms: [1_000, 60_000, 900_000][dice.below(3)],
         trash_window_ms: if dice.chance(350) { dice.within(10_000..=600_000) } else { 0 },
         timers,

@@ -191,6 +191,9 @@ impl Meta for SimMeta {
     async fn renew_lease(&self, epoch: u64, ttl_ms: u64) -> Result<Lease> {
         forward!(self, renew_lease(epoch, ttl_ms))
     }
+    async fn lease(&self, epoch: u64) -> Result<Lease> {
+        forward!(self, lease(epoch))
+    }
     async fn end_lease(&self, epoch: u64) -> Result<()> {
         forward!(self, end_lease(epoch))
     }

@@ -20,10 +20,11 @@ pub(super) fn begin(c: &Connection, now: Timestamp, ttl_ms: u64) -> Outcome<Leas
     Ok(Lease { epoch, expires })
 }
 
-/// Conflict unless the lease lives at `now`.
-pub(super) fn require(c: &Connection, epoch: u64, now: Timestamp) -> Outcome<()> {
-    let lives = first(c, sql::LEASE_LIVES, [int(epoch), int(now.0)], |_| Ok(()))?;
-    lives.ok_or_else(|| Error::conflict(format!("lease {epoch} is expired or ended")).into())
+/// The lease if it lives at `now`, Conflict otherwise.
+pub(super) fn require(c: &Connection, epoch: u64, now: Timestamp) -> Outcome<Lease> {
+    let expires = first(c, sql::LIVE_LEASE, [int(epoch), int(now.0)], |row| uint(row, 0))?;
+    let expires = expires.ok_or_else(|| Error::conflict(format!("lease {epoch} is expired or ended")))?;
+    Ok(Lease { epoch, expires: Timestamp(expires) })
 }
 
 pub(super) fn renew(c: &Connection, epoch: u64, now: Timestamp, ttl_ms: u64) -> Outcome<Lease> {

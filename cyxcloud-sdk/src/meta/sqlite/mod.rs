@@ -126,6 +126,11 @@ impl Meta for SqliteMeta {
         self.write_now(move |c, now| leases::renew(c, epoch, now, ttl_ms)).await
     }
 
+    async fn lease(&self, epoch: u64) -> Result<Lease> {
+        let now = self.clock.now();
+        self.read(move |c| leases::require(c, epoch, now)).await
+    }
+
     async fn end_lease(&self, epoch: u64) -> Result<()> {
         self.write(move |c| leases::end(c, epoch)).await
     }

@@ -25,7 +25,7 @@ statements! {
 
     NEXT_EPOCH = "UPDATE cluster SET last_epoch = last_epoch + 1 WHERE only = 1 RETURNING last_epoch";
     INSERT_LEASE = "INSERT INTO leases (epoch, expires) VALUES (?1, ?2)";
-    LEASE_LIVES = "SELECT 1 FROM leases WHERE epoch = ?1 AND expires >= ?2";
+    LIVE_LEASE = "SELECT expires FROM leases WHERE epoch = ?1 AND expires >= ?2";
     RENEW_LEASE = "UPDATE leases SET expires = ?2 WHERE epoch = ?1";
     DELETE_LEASE = "DELETE FROM leases WHERE epoch = ?1";
     DELETE_EXPIRED_LEASES = "DELETE FROM leases WHERE expires < ?1";

@@ -128,7 +128,10 @@ impl AddressGuard {
         let mut failure = std::io::Error::other(format!("{host} has no address"));
         for address in found {
             if !self.allows(address.ip()) {
-                let why = format!("{} is not a public address; if it is meant, allow it with --allow-node-cidr", address.ip());
+                let why = format!(
+                    "{} is not a public address; if it is meant, allow it with --allow-node-cidr, or in the guard of ConnectOptions",
+                    address.ip()
+                );
                 failure = std::io::Error::new(std::io::ErrorKind::PermissionDenied, why);
                 continue;
             }
