@@ -35,6 +35,9 @@ pub struct Kind {
     pub open: fn(PathBuf) -> Opening,
     /// Whether it compacts; then some kills and cuts have to come while it does.
     pub compacts: bool,
+    /// An engine of others. Debian builds RocksDB with assertions, so an I/O error may end the process, which stops the store for good too; and it
+    /// appends through the page cache, see [`super::child::Running::doubt`].
+    pub foreign: bool,
 }
 
 /// A store that is being opened.
@@ -42,11 +45,21 @@ pub type Opening = BoxFuture<'static, Result<Arc<dyn Durable>>>;
 
 /// Every kind.
 pub const KINDS: &[Kind] = &[
-    Kind { name: "files", compacts: false, open: |root| Box::pin(async { shared(FilesStore::open(root, FILES).await) }) },
-    Kind { name: "segment", compacts: true, open: |root| Box::pin(async { shared(SegmentStore::open(root, SEGMENT).await) }) },
+    Kind { name: "files", compacts: false, foreign: false, open: |root| Box::pin(async { shared(FilesStore::open(root, FILES).await) }) },
+    Kind {
+        name: "segment",
+        compacts: true,
+        foreign: false,
+        open: |root| Box::pin(async { shared(SegmentStore::open(root, SEGMENT).await) }),
+    },
     #[cfg(feature = "rocksdb")]
-    Kind { name: "rocksdb", compacts: true, open: |root| Box::pin(async { shared(RocksDbStore::open(root, ROCKSDB).await) }) },
-    Kind { name: "unsynced", compacts: false, open: |root| Box::pin(async { shared(Unsynced::open(root).await) }) },
+    Kind {
+        name: "rocksdb",
+        compacts: true,
+        foreign: true,
+        open: |root| Box::pin(async { shared(RocksDbStore::open(root, ROCKSDB).await) }),
+    },
+    Kind { name: "unsynced", compacts: false, foreign: false, open: |root| Box::pin(async { shared(Unsynced::open(root).await) }) },
 ];
 
 const FILES: FilesOptions = FilesOptions { capacity_bytes: u64::MAX, reserve_bytes: 0 };

@@ -47,14 +47,18 @@ impl RocksDbOptions {
         database.set_atomic_flush(true);
         // A torn tail was acknowledged to nobody. Where a stricter mode would refuse to open, repair refills what is missing.
         database.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        // What RocksDB reserves for its own files would fill a small disk.
+        database.set_manifest_preallocation_size(64 << 10);
         database.set_max_open_files(512);
         database.set_log_level(LogLevel::Warn);
         database.set_max_log_file_size(1 << 20);
         database.set_keep_log_file_num(2);
         let mut infos = Options::default();
         infos.set_compression_type(DBCompressionType::None);
+        // Of both, as the log is reserved by it.
+        infos.set_write_buffer_size(self.write_buffer_bytes);
+        infos.set_target_file_size_base(self.write_buffer_bytes as u64);
         let mut frames = infos.clone();
-        frames.set_write_buffer_size(self.write_buffer_bytes);
         frames.set_max_write_buffer_number(4);
         frames.set_enable_blob_files(true);
         frames.set_min_blob_size(4096);
