@@ -17,7 +17,7 @@ const PACKAGE: [&str; 4] = ["-p", "cyxcloud-sdk", "--features", "rocksdb"];
 pub fn run(rounds: u32, cuts: u32) -> Result<()> {
     let variables = variables()?;
     cargo("clippy", &["--all-targets", "--quiet", "--", "-D", "warnings"], &variables)?;
-    cargo("test", &["--quiet", "--lib", "--test", "store_rocksdb", "--", "store"], &variables)?;
+    cargo("test", &["--quiet", "--test", "store_rocksdb"], &variables)?;
     store_crash::suite(&PACKAGE, &variables, &["rocksdb::"], rounds, cuts)
 }
 
