@@ -7,6 +7,7 @@ mod dev_cluster;
 mod fuzz;
 mod lines;
 mod neon;
+mod rocksdb;
 mod sh;
 mod store_crash;
 mod suites;
@@ -114,6 +115,15 @@ enum Command {
     },
     /// The tests of the coding kernels on 64-bit ARM, emulated when this is another machine.
     Neon,
+    /// The store over RocksDB, which no other command builds: its lints, its tests and its crashes. Installs RocksDB and clang on Debian.
+    Rocksdb {
+        /// Kills under each load.
+        #[arg(long, default_value_t = 30)]
+        rounds: u32,
+        /// Power cuts under each load.
+        #[arg(long, default_value_t = 8)]
+        cuts: u32,
+    },
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
 }
@@ -141,6 +151,7 @@ fn main() -> anyhow::Result<()> {
         Command::BenchReport { json, check, keep } => bench_report::run(keep, json, check),
         Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Command::Neon => neon::run(),
+        Command::Rocksdb { rounds, cuts } => rocksdb::run(rounds, cuts),
         Command::PastedLines => suites::pasted_lines(),
     }
 }

@@ -13,16 +13,24 @@ const TOOLS: [(&str, &str); 5] =
 /// Kills, power cuts, failing syncs and full disks under every store. What this machine cannot do is skipped aloud, or fails if
 /// `CYX_REQUIRE_POWERCUT` is set.
 pub fn run(rounds: u32, cuts: u32) -> Result<()> {
+    suite(&["--workspace"], &[], &[], rounds, cuts)
+}
+
+/// The same of what `build` selects, with these variables, and of the tests that `only` names.
+pub fn suite(build: &[&str], variables: &[(&str, String)], only: &[&str], rounds: u32, cuts: u32) -> Result<()> {
     install();
-    sh::run("cargo", &["test", "--workspace", "--test", "store_crash", "--no-run"])?;
+    let variables = || variables.iter().cloned();
+    let test = [&["test"], build, &["--test", "store_crash"]].concat();
+    eprintln!("+ cargo {} --no-run", test.join(" "));
+    sh::check(Command::new("cargo").args(&test).arg("--no-run").envs(variables()), "cargo test")?;
     // In a mount namespace of its own, so that nothing stays mounted even if the suite is killed.
     let own_mounts = Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success());
     let wrapper: &[&str] = if own_mounts { &["unshare", "--mount"] } else { &[] };
-    let arguments = ["cargo", "test", "--quiet", "--workspace", "--test", "store_crash", "--", "--include-ignored", "--show-output"];
-    let words = [wrapper, &arguments].concat();
+    let words = [wrapper, &["cargo"], &test, &["--quiet", "--", "--include-ignored", "--show-output"], only].concat();
     eprintln!("+ CYX_CRASH_ROUNDS={rounds} CYX_CRASH_CUTS={cuts} {}", words.join(" "));
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).env("CYX_CRASH_ROUNDS", rounds.to_string()).env("CYX_CRASH_CUTS", cuts.to_string());
+    command.args(&words[1..]).envs(variables());
+    command.env("CYX_CRASH_ROUNDS", rounds.to_string()).env("CYX_CRASH_CUTS", cuts.to_string());
     sh::check(&mut command, "the crash suite of the stores")
 }
 

@@ -15,6 +15,30 @@ pub enum Kind {
     Files,
     /// A log of segments.
     Segment,
+    /// RocksDB.
+    #[cfg(feature = "rocksdb")]
+    #[value(name = "rocksdb")]
+    RocksDb,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Files,
+        Self::Segment,
+        #[cfg(feature = "rocksdb")]
+        Self::RocksDb,
+    ];
+
+    /// Its name in tables, and that of its directory.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Segment => "segment",
+            #[cfg(feature = "rocksdb")]
+            Self::RocksDb => "rocksdb",
+        }
+    }
 }
 
 /// One store in one round, or the median of all rounds.
@@ -64,7 +88,8 @@ struct Bar {
 impl Report {
     /// Adds the medians of what is there.
     pub fn summarise(&mut self) {
-        for store in [Kind::Files, Kind::Segment] {
+        let measured = Kind::ALL.iter().copied().filter(|kind| self.lines.iter().any(|line| line.store == *kind));
+        for store in measured.collect::<Vec<_>>() {
             let lines: Vec<&Line> = self.lines.iter().filter(|line| line.store == store && line.round.is_some()).collect();
             let of = |figure: fn(&Line) -> f64| median(lines.iter().map(|line| figure(line)).collect());
             let put = |cost: fn(&Line) -> &Cost| {
@@ -150,7 +175,7 @@ impl Display for Report {
         heads.iter().try_for_each(|head| write!(f, " {head:>11}"))?;
         for line in &self.lines {
             let round = line.round.map_or_else(|| "median".into(), |round| round.to_string());
-            let store = if line.store == Kind::Files { "files" } else { "segment" };
+            let store = line.store.name();
             write!(f, "\n{round:<7} {store:<8}")?;
             for Cost { mb_per_s, cpu_s_per_gb, written } in [line.put_1, line.put_1_again, line.put_16] {
                 write!(f, " {mb_per_s:>11.0} {cpu_s_per_gb:>11.3} {written:>11.3}")?;

@@ -30,7 +30,7 @@ pub async fn run(args: &Args) -> Result<Report> {
     empty(&args.data_dir)?;
     let mut bodies = SplitMix64(1);
     let bodies: Arc<Vec<Bytes>> = Arc::new((0..MANY).map(|_| Bytes::from(bodies.bytes(args.frame_bytes))).collect());
-    let mut kinds = vec![Kind::Files, Kind::Segment];
+    let mut kinds = Kind::ALL.to_vec();
     kinds.retain(|kind| args.only.is_none_or(|only| only == *kind));
     for round in 1..=args.rounds {
         for kind in &kinds {
@@ -61,12 +61,16 @@ struct Subject {
 
 impl Subject {
     async fn open(kind: Kind, args: &Args, bodies: &Arc<Vec<Bytes>>) -> Result<Self> {
-        let root = args.data_dir.join(if kind == Kind::Files { "files" } else { "segment" });
+        let root = args.data_dir.join(kind.name());
         fs::create_dir_all(&root)?;
         let store: Arc<dyn Store> = match kind {
             Kind::Files => Arc::new(FilesStore::open(&root, FilesOptions::default()).await?),
             Kind::Segment => {
                 Arc::new(SegmentStore::open(&root, SegmentOptions { prewrite: args.prewrite, ..SegmentOptions::default() }).await?)
+            }
+            #[cfg(feature = "rocksdb")]
+            Kind::RocksDb => {
+                Arc::new(cyxcloud_sdk::store::RocksDbStore::open(&root, cyxcloud_sdk::store::RocksDbOptions::default()).await?)
             }
         };
         let frames = ((args.mib as usize) << 20).div_ceil(args.frame_bytes);

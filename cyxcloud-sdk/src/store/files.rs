@@ -22,8 +22,8 @@ use cyxcloud_core::id::{ChunkId, ShardKey};
 use cyxcloud_core::port::{Deleted, ShardInfo, Space, Store};
 use cyxcloud_core::{Error, Result};
 
+use super::directory::refuse_identified;
 use super::media::{available_bytes, blocking, broken, is_full, lock, read_at, space, stopped, sync_directory};
-use super::segment::IDENTITY_FILE;
 
 /// Limits of a [`FilesStore`].
 #[derive(Clone, Copy, Debug)]
@@ -66,14 +66,11 @@ impl FilesStore {
     /// Opens the store in `root`, making it where it is missing.
     ///
     /// # Errors
-    /// [`cyxcloud_core::ErrorKind::Invalid`] for the directory of a segment store, [`cyxcloud_core::ErrorKind::Internal`] when the directory cannot be made or read.
+    /// [`cyxcloud_core::ErrorKind::Invalid`] for the directory of another kind of store, [`cyxcloud_core::ErrorKind::Internal`] when the directory cannot be made or read.
     pub async fn open(root: impl Into<PathBuf>, options: FilesOptions) -> Result<Self> {
         let root = root.into();
         blocking(move || {
-            if root.join(IDENTITY_FILE).exists() {
-                let root = root.display();
-                return Err(Error::invalid(format!("{root} holds a segment store; open it as such, or choose another directory")));
-            }
+            refuse_identified(&root)?;
             let inner = Inner::new(root, options);
             inner.prepare().and_then(|()| inner.scan()).map_err(|e| broken(&inner.root, e))?;
             Ok(Self { inner: Arc::new(inner) })

@@ -2,10 +2,15 @@
 
 #[cfg(feature = "bucket")]
 mod bucket;
+mod directory;
 mod files;
 mod media;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 mod segment;
 
+#[cfg(feature = "rocksdb")]
+pub use self::rocksdb::{RocksDbOptions, RocksDbStore};
 #[cfg(feature = "bucket")]
 pub use bucket::{BucketOptions, BucketStore};
 pub use files::{FilesOptions, FilesStore};

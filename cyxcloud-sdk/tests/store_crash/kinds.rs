@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use cyxcloud_core::Result;
 use cyxcloud_core::port::Store;
 use cyxcloud_sdk::store::{FilesOptions, FilesStore, SegmentOptions, SegmentStore};
+#[cfg(feature = "rocksdb")]
+use cyxcloud_sdk::store::{RocksDbOptions, RocksDbStore};
 use futures::future::BoxFuture;
 
 use super::unsynced::Unsynced;
@@ -33,6 +35,9 @@ pub struct Kind {
     pub open: fn(PathBuf) -> Opening,
     /// Whether it compacts; then some kills and cuts have to come while it does.
     pub compacts: bool,
+    /// An engine of others. Debian builds RocksDB with assertions, so an I/O error may end the process, which stops the store for good too; and it
+    /// appends through the page cache, see [`super::child::Running::doubt`].
+    pub foreign: bool,
 }
 
 /// A store that is being opened.
@@ -40,9 +45,21 @@ pub type Opening = BoxFuture<'static, Result<Arc<dyn Durable>>>;
 
 /// Every kind.
 pub const KINDS: &[Kind] = &[
-    Kind { name: "files", compacts: false, open: |root| Box::pin(async { shared(FilesStore::open(root, FILES).await) }) },
-    Kind { name: "segment", compacts: true, open: |root| Box::pin(async { shared(SegmentStore::open(root, SEGMENT).await) }) },
-    Kind { name: "unsynced", compacts: false, open: |root| Box::pin(async { shared(Unsynced::open(root).await) }) },
+    Kind { name: "files", compacts: false, foreign: false, open: |root| Box::pin(async { shared(FilesStore::open(root, FILES).await) }) },
+    Kind {
+        name: "segment",
+        compacts: true,
+        foreign: false,
+        open: |root| Box::pin(async { shared(SegmentStore::open(root, SEGMENT).await) }),
+    },
+    #[cfg(feature = "rocksdb")]
+    Kind {
+        name: "rocksdb",
+        compacts: true,
+        foreign: true,
+        open: |root| Box::pin(async { shared(RocksDbStore::open(root, ROCKSDB).await) }),
+    },
+    Kind { name: "unsynced", compacts: false, foreign: false, open: |root| Box::pin(async { shared(Unsynced::open(root).await) }) },
 ];
 
 const FILES: FilesOptions = FilesOptions { capacity_bytes: u64::MAX, reserve_bytes: 0 };
@@ -57,6 +74,16 @@ const SEGMENT: SegmentOptions = SegmentOptions {
     punch_after: Duration::ZERO,
     prewrite: false,
     background: true,
+};
+
+/// Small files, and much that is collected. Copying what is alive takes room.
+#[cfg(feature = "rocksdb")]
+const ROCKSDB: RocksDbOptions = RocksDbOptions {
+    capacity_bytes: u64::MAX,
+    reserve_bytes: 6 << 20,
+    write_buffer_bytes: 1 << 20,
+    blob_file_bytes: 1 << 20,
+    collect_bytes: 1 << 20,
 };
 
 /// The kind of this name.
@@ -78,6 +105,18 @@ impl Durable for FilesStore {
 impl Durable for SegmentStore {
     fn has_failed(&self) -> bool {
         SegmentStore::has_failed(self)
+    }
+
+    async fn compact(&self) -> Result<bool> {
+        self.compact_now().await.map(|()| true)
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+#[async_trait]
+impl Durable for RocksDbStore {
+    fn has_failed(&self) -> bool {
+        RocksDbStore::has_failed(self)
     }
 
     async fn compact(&self) -> Result<bool> {

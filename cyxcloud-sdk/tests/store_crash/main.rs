@@ -78,6 +78,8 @@ macro_rules! crash_suite {
 }
 
 crash_suite!(files, segment);
+#[cfg(feature = "rocksdb")]
+crash_suite!(rocksdb);
 
 /// A number from the environment, or the default.
 fn setting(name: &str, default: u64) -> u64 {

@@ -45,6 +45,9 @@ fn cut_once(
     let alive = child.follow(ledger, |said, _| said.acks >= acks && ripe(kind, load, said));
     assert!(alive, "the child ended before the cut: {:?}", child.said);
     linger(load, random);
+    if kind.foreign {
+        child.doubt();
+    }
     switch.cut().unwrap();
     // It goes on for a while: what it acknowledges now must hold too.
     child.follow(ledger, |said, _| said.failures >= 3);

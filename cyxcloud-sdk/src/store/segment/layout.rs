@@ -11,9 +11,7 @@
 use cyxcloud_core::id::ShardKey;
 use cyxcloud_core::{Error, Result};
 
-use super::record::{
-    BLOCK_BYTES, Home, Kind, MAX_BODY_BYTES, VERSION, chunk_at, crc, record_bytes, sealed, u32_at, u64_at, unknown_version,
-};
+use super::record::{BLOCK_BYTES, Home, Kind, MAX_BODY_BYTES, VERSION, chunk_at, crc, record_bytes, sealed, u32_at, u64_at};
 
 /// Where the first record begins.
 pub const DATA_START: u64 = 2 * BLOCK_BYTES;
@@ -23,7 +21,6 @@ pub const ENTRY_BYTES: usize = 64;
 const HEADER_MAGIC: &[u8; 8] = b"CYXSEGMT";
 const FOOTER_MAGIC: &[u8; 8] = b"CYXFOOTR";
 const SEALED_BYTES: usize = 72;
-const IDENTITY: &str = "cyxcloud segment store";
 
 /// The header of a segment, which begins its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,36 +167,6 @@ fn seal(mut bytes: [u8; SEALED_BYTES]) -> Vec<u8> {
     block
 }
 
-/// The text of the identity file.
-pub fn encode_identity(store: [u8; 16]) -> String {
-    let hex: String = store.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{IDENTITY}\nversion {VERSION}\nid {hex}\n")
-}
-
-/// Reads an identity file.
-///
-/// # Errors
-/// [`cyxcloud_core::ErrorKind::Invalid`] for a version that is unknown, [`cyxcloud_core::ErrorKind::Corrupt`] for anything else.
-pub fn decode_identity(text: &str) -> Result<[u8; 16]> {
-    let bad = || {
-        Error::corrupt("the identity file is damaged; restore it from a copy, or move the directory away and let repair refill the node")
-    };
-    let mut lines = text.lines();
-    let (kind, version, id) = (lines.next(), lines.next(), lines.next());
-    if kind != Some(IDENTITY) {
-        return Err(bad());
-    }
-    let version: u64 = version.and_then(|line| line.strip_prefix("version ")).and_then(|text| text.parse().ok()).ok_or_else(bad)?;
-    if version != u64::from(VERSION) {
-        return Err(unknown_version(version));
-    }
-    let id: cyxcloud_core::id::NodeId = id.and_then(|line| line.strip_prefix("id ")).and_then(|text| text.parse().ok()).ok_or_else(bad)?;
-    if text != encode_identity(id.0) {
-        return Err(bad());
-    }
-    Ok(id.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,15 +223,5 @@ mod tests {
         assert_eq!(SegmentHeader::decode(&[0; 4096], &HOME).unwrap(), None);
         let other = Home { store: [1; 16], ..HOME };
         assert_eq!(SegmentHeader::decode(&block, &other).unwrap_err().kind(), ErrorKind::Corrupt);
-    }
-
-    #[test]
-    fn identities() {
-        assert_eq!(decode_identity(&encode_identity([0xab; 16])).unwrap(), [0xab; 16]);
-        let newer = encode_identity([1; 16]).replace("version 1", "version 2");
-        assert_eq!(decode_identity(&newer).unwrap_err().kind(), ErrorKind::Invalid);
-        for bad in ["", "cyxcloud segment store\nversion 1\nid 12\n", "something else"] {
-            assert_eq!(decode_identity(bad).unwrap_err().kind(), ErrorKind::Corrupt, "{bad}");
-        }
     }
 }

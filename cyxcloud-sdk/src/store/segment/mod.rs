@@ -47,8 +47,6 @@ use self::writer::{Request, Writer};
 use super::media::{blocking, lock, stopped};
 use crate::directory_lock::DirectoryLock;
 
-/// What a directory with this file in it holds is a segment store.
-pub(super) const IDENTITY_FILE: &str = "STORE";
 /// Frames up to this length are copied on the caller's thread: it takes less time than handing them to another.
 const INLINE_BYTES: u64 = 1 << 20;
 

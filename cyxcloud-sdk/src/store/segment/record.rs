@@ -160,7 +160,7 @@ pub(super) fn sealed<'a>(bytes: &'a [u8], magic: &[u8; 8], len: usize) -> Result
     }
 }
 
-pub(super) fn unknown_version(version: u64) -> Error {
+fn unknown_version(version: u64) -> Error {
     Error::invalid(format!(
         "segment store of version {version}; this program knows {VERSION}: use the program that wrote it, or a newer one"
     ))

@@ -2,23 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use cyxcloud_core::Result;
 use cyxcloud_core::id::ShardKey;
-use cyxcloud_core::{Error, Result};
 
+use super::SegmentOptions;
 use super::disk::Disk;
 use super::file::{OpenSegment, path};
 use super::index::{Index, Place, Segment, Tomb};
-use super::layout::{DATA_START, Entry, decode_identity, encode_identity};
+use super::layout::{DATA_START, Entry};
 use super::record::{BLOCK_BYTES, Home, Kind};
 use super::scan::{self, Content};
 use super::shared::Shared;
-use super::{IDENTITY_FILE, SegmentOptions};
 use crate::directory_lock::DirectoryLock;
-use crate::store::media::{broken, lock, sync_directory};
+use crate::store::directory;
+use crate::store::media::{broken, lock};
 
 /// A segment file and what is in it.
 struct Found {
@@ -31,70 +32,13 @@ struct Found {
 
 /// Opens the store in `root`: with the segment to go on writing, and what holds the lock of the directory.
 pub(super) fn open(root: PathBuf, options: SegmentOptions) -> Result<(Shared, Option<OpenSegment>, DirectoryLock)> {
-    let lock_file = prepare(&root)?;
-    let store = identity(&root)?;
+    let (store, lock_file) = directory::open(&root, directory::SEGMENT)?;
     let found = read_segments(&root, store)?;
     let shared = Shared::new(root, options, store);
     set_counters(&shared, &found);
     build_index(&mut shared.index_mut(), &found);
     let active = open_unsealed(&shared, found).map_err(|e| broken(&shared.root, e))?;
     Ok((shared, active, lock_file))
-}
-
-/// Makes the directories, durably, and locks them.
-fn prepare(root: &Path) -> Result<DirectoryLock> {
-    let failed = |e: io::Error| broken(root, e);
-    if root.join("shards").exists() {
-        let root = root.display();
-        return Err(Error::invalid(format!("{root} holds a files store; open it as such, or choose another directory")));
-    }
-    fs::create_dir_all(root.join("segments")).map_err(failed)?;
-    let lock = DirectoryLock::take(&root.join("lock")).map_err(failed)?.ok_or_else(|| {
-        let root = root.display();
-        Error::conflict(format!("{root} is in use by another process; stop it or choose another directory"))
-    })?;
-    sync_directory(root).map_err(failed)?;
-    root.parent().map_or(Ok(()), sync_directory).map_err(failed)?;
-    Ok(lock)
-}
-
-/// The store's id; a new one for a directory without segments.
-fn identity(root: &Path) -> Result<[u8; 16]> {
-    let failed = |e: io::Error| broken(root, e);
-    match fs::read_to_string(root.join(IDENTITY_FILE)) {
-        Ok(text) => decode_identity(&text).map_err(|e| Error::new(e.kind(), format!("{}: {e}", root.join(IDENTITY_FILE).display()))),
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => decode_identity(""),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            if fs::read_dir(root.join("segments")).map_err(failed)?.next().is_some() {
-                let file = root.join(IDENTITY_FILE);
-                let file = file.display();
-                return Err(Error::corrupt(format!(
-                    "{file} is missing beside segments; restore it, or move the directory away and let repair refill the node"
-                )));
-            }
-            let mut store = [0; 16];
-            getrandom::fill(&mut store).map_err(|e| Error::internal(format!("the system has no randomness: {e}")))?;
-            write_identity(root, store).map_err(failed)?;
-            Ok(store)
-        }
-        Err(e) => Err(failed(e)),
-    }
-}
-
-fn write_identity(root: &Path, store: [u8; 16]) -> io::Result<()> {
-    let new = root.join("STORE.new");
-    let mut file = File::create(&new)?;
-    file.write_all(encode_identity(store).as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, root.join(IDENTITY_FILE))?;
-    sync_directory(root)
-}
-
-impl Shared {
-    /// Writes the identity file again.
-    pub(super) fn write_identity(&self) -> io::Result<()> {
-        write_identity(&self.root, self.store)
-    }
 }
 
 fn read_segments(root: &Path, store: [u8; 16]) -> Result<Vec<Found>> {

@@ -20,6 +20,7 @@ use super::layout::Entry;
 use super::memory::{Blocks, Stamp, Unsealed};
 use super::record::{Kind, TOMBSTONE_BYTES, Tombstone, record_bytes};
 use super::shared::Shared;
+use crate::store::directory::{SEGMENT, write_identity};
 use crate::store::media::{broken, is_full, lock, stopped, sync_directory};
 
 /// More than this is not written at once, so that the first of a batch does not wait long for the last.
@@ -421,7 +422,7 @@ impl Shared {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => fs::create_dir_all(&segments)?,
         }
-        self.or_fail(self.write_identity())?;
+        self.or_fail(write_identity(&self.root, SEGMENT, self.store))?;
         sync_directory(&self.root)
     }
 }
