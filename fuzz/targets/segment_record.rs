@@ -3,6 +3,9 @@
 
 // The format alone: the whole driver would bring a runtime and a database into the build.
 #[allow(dead_code, reason = "the driver uses what this does not")]
+#[path = "../../cyxcloud-sdk/src/store/identity.rs"]
+mod identity;
+#[allow(dead_code, reason = "the driver uses what this does not")]
 #[path = "../../cyxcloud-sdk/src/store/segment/layout.rs"]
 mod layout;
 #[allow(dead_code, reason = "the driver uses what this does not")]
@@ -11,7 +14,8 @@ mod record;
 
 use libfuzzer_sys::fuzz_target;
 
-use layout::{DATA_START, ENTRY_BYTES, SegmentHeader, Trailer, decode_identity, encode_footer, encode_identity, footer_bytes};
+use identity::SEGMENT;
+use layout::{DATA_START, ENTRY_BYTES, SegmentHeader, Trailer, encode_footer, footer_bytes};
 use record::{BLOCK_BYTES, HEADER_BYTES, Home, MAX_BODY_BYTES, RecordHeader, Tombstone};
 
 const HOME: Home = Home { store: [0x5e; 16], segment: 7 };
@@ -59,8 +63,8 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = SegmentHeader::decode(bytes, &HOME);
     let tombstones = Tombstone::decode_all(bytes);
     assert_eq!(tombstones.iter().flat_map(Tombstone::encode).count(), tombstones.len() * record::TOMBSTONE_BYTES);
-    if let Ok(Ok(store)) = std::str::from_utf8(bytes).map(decode_identity) {
-        assert_eq!(encode_identity(store).as_bytes(), bytes);
+    if let Ok(Ok(store)) = std::str::from_utf8(bytes).map(|text| SEGMENT.decode(text)) {
+        assert_eq!(SEGMENT.encode(store).as_bytes(), bytes);
     }
     let segment: &[u8] = &HOME.segment.to_le_bytes();
     if let Some(bytes) = sealed(bytes, b"CYXRECRD", HEADER_BYTES, &[(12, segment), (88, &HOME.store)]) {

@@ -213,20 +213,32 @@ impl Fleet {
 
     /// Whether losing some `node_tolerance` nodes would leave too few shards. Only doubled-up shards can make it so.
     fn unprotected(&self, scheme: Scheme, copies: &[Copy], states: &[CopyState]) -> bool {
-        let held: Vec<(u8, NodeId)> = standing_copies(copies, states).map(|c| (c.shard, c.node)).collect();
-        let mut nodes: Vec<NodeId> = held.iter().map(|(_, node)| *node).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        let wanted = self.node_tolerance.min(self.numbers.len().saturating_sub(1));
-        let single = nodes.len() == held.len();
-        // With one shard on each node, any `m` of them may go.
-        if single && wanted <= scheme.parity() { false } else { tolerance(scheme, &held).is_none_or(|survives| survives < wanted) }
+        let standing: Vec<Copy> = standing_copies(copies, states).collect();
+        !survives(scheme, &standing, self.node_tolerance.min(self.numbers.len().saturating_sub(1)))
     }
 }
 
 /// So few shards that can be counted on, or fewer, are urgent: 11 of 14.
-pub(crate) fn urgent_at(scheme: Scheme) -> usize {
+fn urgent_at(scheme: Scheme) -> usize {
     scheme.data() + scheme.parity() / 4
+}
+
+/// Whether any `node_tolerance` nodes may be lost.
+fn survives(scheme: Scheme, copies: &[Copy], node_tolerance: usize) -> bool {
+    let nodes: BTreeSet<NodeId> = copies.iter().map(|copy| copy.node).collect();
+    let shards: BTreeSet<u8> = copies.iter().map(|copy| copy.shard).collect();
+    // Where each node has one copy, losing it takes no more than one shard.
+    if nodes.len() == copies.len() && shards.len() >= scheme.data() + node_tolerance {
+        return true;
+    }
+    let held: Vec<(u8, NodeId)> = copies.iter().map(|copy| (copy.shard, copy.node)).collect();
+    tolerance(scheme, &held).is_some_and(|survived| survived >= node_tolerance)
+}
+
+/// Whether a chunk of which these copies are left may be acknowledged: all its shards or more than are urgent, and any `node_tolerance` nodes may be lost.
+pub(crate) fn suffices(scheme: Scheme, copies: &[Copy], node_tolerance: usize) -> bool {
+    let shards: BTreeSet<u8> = copies.iter().map(|copy| copy.shard).collect();
+    (shards.len() == scheme.total() || shards.len() > urgent_at(scheme)) && survives(scheme, copies, node_tolerance)
 }
 
 /// The copies that repair leaves where they are.

@@ -6,14 +6,14 @@ use futures::future::try_join_all;
 
 use super::serve::MAX_STAT;
 use super::{Engine, Staged, unexpected};
-use crate::control::health::urgent_at;
+use crate::control::health::{Fleet, suffices};
 use crate::data::chunk::shard_len;
 use crate::data::manifest::{ChunkRecord, Content, Copy, Manifest};
-use crate::data::placement::{Demand, plan};
+use crate::data::placement::{ClusterView, Demand, plan};
 use crate::id::{NodeId, ShardKey};
 use crate::policy::Policy;
 use crate::port::{NodeRequest, NodeResponse, ShardStat};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// More nodes than this no writer finds failed at once.
 const MAX_AVOIDED: usize = 1024;
@@ -27,10 +27,7 @@ impl Engine {
     pub fn plan_copies(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
         self.check_chunk(chunk)?;
         check_copies(chunk, held, self.policy.node_tolerance)?;
-        let view = self.view();
-        if let Some(copy) = held.iter().find(|copy| view.node(copy.node).is_none()) {
-            return Err(Error::unavailable(format!("{:?} is not known here; look at the nodes again", copy.node)));
-        }
+        require_known(&self.view(), held)?;
         if avoid.len() > MAX_AVOIDED {
             return Err(Error::invalid(format!("at most {MAX_AVOIDED} nodes can be avoided, not {}", avoid.len())));
         }
@@ -65,7 +62,7 @@ impl Engine {
     /// chunks, under this epoch or a later one, with the roots that the chunks' ids commit to. What is returned can be committed like bytes staged here.
     ///
     /// A node may be gone since it took its shards, as it may after a PUT: copies that nobody confirms are left out, for repair to make anew, as long as
-    /// each chunk keeps more shards than are urgent.
+    /// each chunk keeps more shards than are urgent and survives the loss of nodes that it must.
     ///
     /// Whether the shards of a chunk belong together is the writer's own affair: the id of a chunk names its roots, so nobody else's chunk has them.
     ///
@@ -83,11 +80,13 @@ impl Engine {
         if let Some(other) = manifest.chunks().iter().find(|named| brought.get(&named.id) != Some(&named.size_bytes)) {
             return Err(Error::invalid(format!("the manifest names {:?}, which the upload does not bring", other.id)));
         }
+        let (view, fleet) = (self.view(), self.fleet());
         let mut by_node: BTreeMap<NodeId, Vec<(ShardKey, ShardStat)>> = BTreeMap::new();
         for chunk in &chunks {
             self.check_chunk(chunk)?;
             check_copies(chunk, &chunk.copies, self.policy.node_tolerance)?;
-            self.require_spread(chunk)?;
+            require_known(&view, &chunk.copies)?;
+            self.require_spread(&fleet, chunk)?;
             let payload_bytes = shard_len(chunk.scheme, chunk.size_bytes) as u64;
             for copy in &chunk.copies {
                 let expected = ShardStat { root: chunk.roots[usize::from(copy.shard)], payload_bytes, epoch };
@@ -98,22 +97,17 @@ impl Engine {
         let silent: BTreeMap<NodeId, Error> =
             try_join_all(asked).await?.into_iter().filter_map(|(node, silent)| Some((node, silent?))).collect();
         for chunk in &mut chunks {
-            leave_out(chunk, &silent)?;
+            leave_out(chunk, &silent, self.node_tolerance(&view))?;
         }
         Ok(Staged::new(epoch, manifest, chunks))
     }
 
     /// What a commit says about a chunk holds for everybody who has the same bytes, so a careless placement would be theirs too: it must survive what
     /// ours survive, and pile no more on one node. Up to `m` nodes may have failed the writer and nobody else.
-    fn require_spread(&self, chunk: &ChunkRecord) -> Result<()> {
+    fn require_spread(&self, fleet: &Fleet, chunk: &ChunkRecord) -> Result<()> {
         let none = BTreeSet::new();
-        let most = |copies: &[Copy]| {
-            let mut loads: BTreeMap<NodeId, usize> = BTreeMap::new();
-            copies.iter().for_each(|copy| *loads.entry(copy.node).or_default() += 1);
-            loads.into_values().max()
-        };
         let missing = self.plan_beside(chunk, &chunk.copies, &none)?;
-        let is_like = |plan: Result<Vec<Copy>>| plan.is_ok_and(|plan| most(&chunk.copies) <= most(&plan));
+        let is_like = |plan: Result<Vec<Copy>>| plan.is_ok_and(|plan| is_spread_like(fleet, chunk, &plan));
         if missing.is_empty() && is_like(self.plan_beside(chunk, &[], &none)) {
             return Ok(());
         }
@@ -126,16 +120,21 @@ impl Engine {
         Err(Error::unavailable(format!("the copies of {:?} do not survive what they must; upload again", chunk.id)))
     }
 
+    /// The nodes that any chunk must be able to lose.
+    pub(super) fn node_tolerance(&self, view: &ClusterView) -> usize {
+        usize::from(self.policy.node_tolerance).min(view.nodes().len().saturating_sub(1))
+    }
+
     /// Each shard must be on the node, under the epoch of its writer or a later one: a copy that lay there before is not safe from the collector.
-    /// Some error when the node does not answer.
+    /// Some error when the node does not answer, or not as a node should.
     async fn confirmed(&self, node: NodeId, shards: Vec<(ShardKey, ShardStat)>) -> Result<Option<Error>> {
         for some in shards.chunks(MAX_STAT) {
             let keys = some.iter().map(|(key, _)| *key).collect();
             let stats = match self.call(node, NodeRequest::Stat { keys }).await {
                 Ok(NodeResponse::Stats(stats)) if stats.len() == some.len() => stats,
-                Ok(other) => return Err(unexpected(node, &other)),
-                Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(Some(error)),
-                Err(error) => return Err(error),
+                // One that is ill must not refuse the uploads of everybody.
+                Ok(other) => return Ok(Some(unexpected(node, &other))),
+                Err(error) => return Ok(Some(error)),
             };
             let confirms = |is: &Option<ShardStat>, expected: &ShardStat| {
                 is.is_some_and(|is| is.root == expected.root && is.payload_bytes == expected.payload_bytes && is.epoch >= expected.epoch)
@@ -169,13 +168,28 @@ fn check_copies(chunk: &ChunkRecord, copies: &[Copy], node_tolerance: u8) -> Res
     Ok(())
 }
 
-/// Leaves out the copies on `silent` nodes, where enough shards are left that a commit of our own bytes would stand.
-fn leave_out(chunk: &mut ChunkRecord, silent: &BTreeMap<NodeId, Error>) -> Result<()> {
+/// A node that nobody here has heard of holds nothing: it may have come since.
+fn require_known(view: &ClusterView, copies: &[Copy]) -> Result<()> {
+    match copies.iter().find(|copy| view.node(copy.node).is_none()) {
+        Some(copy) => Err(Error::unavailable(format!("{:?} is not known here; look at the nodes again", copy.node))),
+        None => Ok(()),
+    }
+}
+
+/// Whether no node holds more of the chunk than after `plan`, and no wider domain much more: a writer that had to go elsewhere may double up once.
+fn is_spread_like(fleet: &Fleet, chunk: &ChunkRecord, plan: &[Copy]) -> bool {
+    let (crowds, fair) = (fleet.crowding(&chunk.copies), fleet.crowding(plan));
+    let bearable = |level: usize| if level == 0 { fair[level] } else { fair[level].max((fair[level] + 1).min(chunk.scheme.parity())) };
+    crowds.iter().enumerate().all(|(level, crowd)| *crowd <= bearable(level))
+}
+
+/// Leaves out the copies on `silent` nodes, where what is left suffices.
+fn leave_out(chunk: &mut ChunkRecord, silent: &BTreeMap<NodeId, Error>, node_tolerance: usize) -> Result<()> {
     let Some(why) = chunk.copies.iter().find_map(|copy| silent.get(&copy.node)) else { return Ok(()) };
     chunk.copies.retain(|copy| !silent.contains_key(&copy.node));
-    let left = chunk.copies.iter().map(|copy| copy.shard).collect::<BTreeSet<_>>().len();
-    if left < chunk.scheme.total() && left <= urgent_at(chunk.scheme) {
-        return Err(Error::unavailable(format!("only {left} shards of {:?} are confirmed by their nodes; upload again: {why}", chunk.id)));
+    if suffices(chunk.scheme, &chunk.copies, node_tolerance) {
+        return Ok(());
     }
-    Ok(())
+    let left = chunk.copies.len();
+    Err(Error::unavailable(format!("only {left} copies of {:?} are confirmed by their nodes, too few; upload again: {why}", chunk.id)))
 }

@@ -1,17 +1,17 @@
 //! PUT: bytes are cut, coded, placed and made durable under a lease ([`Engine::stage`]); then one metadata transaction
 //! makes them visible ([`Engine::commit`]). A writer that stops anywhere between leaves the old object and some orphans.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
 use super::Engine;
-use crate::control::health::{CopyState, standing, urgent_at};
+use crate::control::health::{CopyState, standing, suffices};
 use crate::data::chunk::{Chunk, Chunker};
-use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Manifest};
-use crate::id::{NodeId, UploadId, VersionId};
+use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
+use crate::id::{UploadId, VersionId};
 use crate::policy::Policy;
 use crate::port::{CommitObject, CommitPart, NewVersion, Object, Part};
 use crate::{Error, Result, Timestamp};
@@ -147,13 +147,14 @@ impl Engine {
     /// not have the durability that the answer promises, and its copies would replace the better ones of a known chunk.
     async fn require_standing(&self, staged: &Staged) -> Result<()> {
         let (view, statuses, now) = (self.view(), self.node_statuses(), self.cluster_now());
-        let stands = |node: NodeId| {
-            let reachable = view.node(node).is_some_and(|node| node.reachable);
-            standing(statuses.get(&node), reachable, now) <= CopyState::Late
+        let stands = |copy: &&Copy| {
+            let reachable = view.node(copy.node).is_some_and(|node| node.reachable);
+            standing(statuses.get(&copy.node), reachable, now) <= CopyState::Late
         };
+        let node_tolerance = self.node_tolerance(&view);
         let few = |chunk: &&ChunkRecord| {
-            let shards: BTreeSet<u8> = chunk.copies.iter().filter(|copy| stands(copy.node)).map(|copy| copy.shard).collect();
-            shards.len() < chunk.scheme.total() && shards.len() <= urgent_at(chunk.scheme)
+            let standing: Vec<Copy> = chunk.copies.iter().filter(stands).copied().collect();
+            !suffices(chunk.scheme, &standing, node_tolerance)
         };
         let Some(lost) = staged.chunks.iter().find(few) else { return Ok(()) };
         self.end_lease(staged.epoch).await;

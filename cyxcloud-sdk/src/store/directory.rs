@@ -4,27 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use cyxcloud_core::id::NodeId;
 use cyxcloud_core::{Error, Result};
 
+use super::identity::Kind;
 use super::media::{broken, sync_directory};
 use crate::directory_lock::DirectoryLock;
 
 /// A directory with this file in it holds the store that the file names.
 const IDENTITY_FILE: &str = "STORE";
-
-/// A kind of store, as its directory knows it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
-    name: &'static str,
-    version: u32,
-    /// The directory under the root with what is stored.
-    content: &'static str,
-}
-
-pub(super) const SEGMENT: Kind = Kind { name: "segment", version: 1, content: "segments" };
-/// Known in every build, so that every build says what it refuses to open.
-pub(super) const ROCKSDB: Kind = Kind { name: "rocksdb", version: 1, content: "rocksdb" };
 
 /// Refuses a directory that another kind of store than files has made.
 pub(super) fn refuse_identified(root: &Path) -> Result<()> {
@@ -72,6 +59,8 @@ fn identity(root: &Path, kind: Kind) -> Result<[u8; 16]> {
     let failed = |e: io::Error| broken(root, e);
     let file = root.join(IDENTITY_FILE);
     match fs::read_to_string(&file) {
+        // Another kind may have come since nobody held the lock.
+        Ok(text) if let Some(other) = Kind::named_in(&text).filter(|other| other.name != kind.name) => Err(held(root, other.name)),
         Ok(text) => kind.decode(&text).map_err(|e| Error::new(e.kind(), format!("{}: {e}", file.display()))),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => kind.decode(""),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -95,66 +84,11 @@ fn held(root: &Path, name: &str) -> Error {
     Error::invalid(format!("{root} holds a {name} store; open it as such, or choose another directory"))
 }
 
-impl Kind {
-    fn first_line(self) -> String {
-        format!("cyxcloud {} store", self.name)
-    }
-
-    /// The kind that the text of an identity file names, if it is known.
-    fn named_in(text: &str) -> Option<Self> {
-        let line = text.lines().next()?;
-        [SEGMENT, ROCKSDB].into_iter().find(|kind| kind.first_line() == line)
-    }
-
-    /// The text of the identity file: kind, version, store id.
-    fn encode(self, store: [u8; 16]) -> String {
-        let hex: String = store.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}\nversion {}\nid {hex}\n", self.first_line(), self.version)
-    }
-
-    /// Reads an identity file of this kind: Invalid for a version that is unknown, Corrupt for anything else.
-    fn decode(self, text: &str) -> Result<[u8; 16]> {
-        let bad = || {
-            Error::corrupt(
-                "the identity file is damaged; restore it from a copy, or move the directory away and let repair refill the node",
-            )
-        };
-        let mut lines = text.lines();
-        let (first, version, id) = (lines.next(), lines.next(), lines.next());
-        if first != Some(&*self.first_line()) {
-            return Err(bad());
-        }
-        let version: u64 = version.and_then(|line| line.strip_prefix("version ")).and_then(|text| text.parse().ok()).ok_or_else(bad)?;
-        if version != u64::from(self.version) {
-            return Err(Error::invalid(format!(
-                "{} store of version {version}; this program knows {}: use the program that wrote it, or a newer one",
-                self.name, self.version
-            )));
-        }
-        let id: NodeId = id.and_then(|line| line.strip_prefix("id ")).and_then(|text| text.parse().ok()).ok_or_else(bad)?;
-        if text != self.encode(id.0) {
-            return Err(bad());
-        }
-        Ok(id.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::identity::{ROCKSDB, SEGMENT};
     use cyxcloud_core::ErrorKind;
-
-    #[test]
-    fn identities() {
-        for kind in [SEGMENT, ROCKSDB] {
-            assert_eq!(kind.decode(&kind.encode([0xab; 16])).unwrap(), [0xab; 16]);
-            let newer = kind.encode([1; 16]).replace("version 1", "version 2");
-            assert_eq!(kind.decode(&newer).unwrap_err().kind(), ErrorKind::Invalid);
-        }
-        for bad in ["", "cyxcloud segment store\nversion 1\nid 12\n", "something else"] {
-            assert_eq!(SEGMENT.decode(bad).unwrap_err().kind(), ErrorKind::Corrupt, "{bad}");
-        }
-    }
 
     #[test]
     fn a_directory_of_another_kind_is_refused_and_left_as_it_was() {

@@ -4,6 +4,7 @@
 mod bucket;
 mod directory;
 mod files;
+mod identity;
 mod media;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;

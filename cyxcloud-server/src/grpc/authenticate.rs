@@ -35,8 +35,9 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const MAX_BODIES: usize = 32;
 const MAX_NODE_BODIES: usize = 512;
 const MAX_STRANGER_BODIES: usize = 32;
-/// Nonces remembered of signers that are known, and of strangers: those must not be able to shut the others out.
-const ROOM: usize = 1 << 20;
+/// Nonces remembered of accounts, of nodes, and of strangers: none of them can shut the others out.
+const ROOM: usize = 1 << 22;
+const NODES_ROOM: usize = 1 << 20;
 const STRANGERS_ROOM: usize = 1 << 16;
 
 /// Whether some node has this key.
@@ -52,7 +53,8 @@ struct Gate {
     keys: Arc<dyn Keys>,
     knows_node: KnowsNode,
     env: Arc<dyn Environment>,
-    seen: Mutex<Seen>,
+    accounts: Mutex<Seen>,
+    nodes: Mutex<Seen>,
     strangers: Mutex<Seen>,
     bodies: Semaphore,
     node_bodies: Semaphore,
@@ -62,9 +64,9 @@ struct Gate {
 impl AuthenticateLayer {
     /// Access keys are looked up in `keys`; `knows_node` tells nodes of the cluster from strangers who would like to join.
     pub fn new(keys: Arc<dyn Keys>, knows_node: KnowsNode, env: Arc<dyn Environment>) -> Self {
-        let (seen, strangers) = (Mutex::new(Seen::new(ROOM)), Mutex::new(Seen::new(STRANGERS_ROOM)));
+        let [accounts, nodes, strangers] = [ROOM, NODES_ROOM, STRANGERS_ROOM].map(|room| Mutex::new(Seen::new(room)));
         let [bodies, node_bodies, stranger_bodies] = [MAX_BODIES, MAX_NODE_BODIES, MAX_STRANGER_BODIES].map(Semaphore::new);
-        Self { gate: Arc::new(Gate { keys, knows_node, env, seen, strangers, bodies, node_bodies, stranger_bodies }) }
+        Self { gate: Arc::new(Gate { keys, knows_node, env, accounts, nodes, strangers, bodies, node_bodies, stranger_bodies }) }
     }
 }
 
@@ -131,7 +133,7 @@ impl Gate {
             return Err(unauthenticated("the signature is not that of this request"));
         }
         // Only now: whoever cannot sign must not be able to use up nonces.
-        match self.nonces(suspect.known).take(suspect.nonce, self.env.now()) {
+        match self.nonces(&suspect.caller, suspect.known).take(suspect.nonce, self.env.now()) {
             Nonce::New => {}
             Nonce::Seen => return Err(replayed()),
             Nonce::NoRoom => return Err(Box::new(Status::unavailable("too many requests; try again in ten minutes"))),
@@ -170,25 +172,27 @@ impl Gate {
             }
         };
         let nonce = name(&claim);
-        if self.nonces(known).has(&nonce) {
+        if self.nonces(&caller, known).has(&nonce) {
             return Err(replayed());
         }
         Ok(Suspect { claim, caller, secret, nonce, known })
     }
 
-    fn nonces(&self, known: bool) -> std::sync::MutexGuard<'_, Seen> {
-        let seen = if known { &self.seen } else { &self.strangers };
+    fn nonces(&self, caller: &Caller, known: bool) -> std::sync::MutexGuard<'_, Seen> {
+        let seen = match caller {
+            Caller::Account { .. } => &self.accounts,
+            Caller::Node(_) if known => &self.nodes,
+            Caller::Node(_) => &self.strangers,
+        };
         seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The whole body, if it is short enough and comes in time.
 async fn collect(body: Body, most: usize, room: &Semaphore) -> Result<Bytes, Box<Status>> {
-    let read = async {
-        let _permit = room.acquire().await;
-        Limited::new(body, most).collect().await
-    };
-    match tokio::time::timeout(BODY_TIME, read).await {
+    // The time is that of the body: waiting for others is not the sender's fault, and every call has its own end.
+    let _permit = room.acquire().await;
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(e)) if e.is::<LengthLimitError>() => {
             Err(Box::new(Status::out_of_range(format!("the request is longer than the {most} bytes that are allowed"))))

@@ -77,15 +77,37 @@ fn a_few_nodes_may_be_gone_by_the_time_they_are_asked() {
     }
 }
 
-/// They are gone from the cluster, not only away.
+/// Nobody can confirm for a node that never was, and repair would have to make what an upload left out on purpose.
 #[test]
-fn copies_on_a_node_that_left_the_cluster_are_not_counted() {
+fn nodes_that_nobody_knows_hold_nothing() {
     let world = World::new(14, policy());
     let (epoch, manifest, mut chunks) = foreign(&world, &payload(1, 30_000));
-    let stranger = NodeId([0xee; 16]);
-    chunks[0].copies[3].node = stranger;
-    let staged = admit(&world, (epoch, manifest, chunks)).unwrap();
-    assert!(staged.chunks[0].copies.len() == 13 && staged.chunks[0].copies.iter().all(|copy| copy.node != stranger));
+    chunks[0].copies[3].node = NodeId([0xee; 16]);
+    assert_eq!(refused(&world, (epoch, manifest, chunks)), ErrorKind::Unavailable);
+}
+
+/// Of five nodes each holds up to three shards: without one of them, losing another would be the end.
+#[test]
+fn what_is_left_must_survive_the_loss_of_a_node() {
+    let world = World::new(5, policy());
+    let upload = foreign(&world, &payload(1, 30_000));
+    let load = |n: u8| upload.2[0].copies.iter().filter(|copy| copy.node.0[0] == n).count();
+    let lightest = (0..5).min_by_key(|n| load(*n)).unwrap();
+    assert_eq!(load(lightest), 2);
+    world.nodes.set(lightest, Fault::Refuses);
+    assert_eq!(refused(&world, upload.clone()), ErrorKind::Unavailable);
+    world.nodes.set(lightest, Fault::None);
+    assert_eq!(admit(&world, upload).unwrap().size_bytes(), 30_000);
+}
+
+/// One that is ill is left out like one that is gone.
+#[test]
+fn a_node_that_answers_wrongly_refuses_no_upload() {
+    let world = World::new(14, policy());
+    let upload = foreign(&world, &payload(1, 30_000));
+    world.nodes.set(6, Fault::Broken);
+    let staged = admit(&world, upload).unwrap();
+    assert!(staged.chunks[0].copies.len() == 13 && staged.chunks[0].copies.iter().all(|copy| copy.node.0[0] != 6));
 }
 
 #[test]

@@ -484,15 +484,18 @@ fn a_node_that_hangs_is_given_up_like_one_that_is_away() {
 /// Nobody repairs staged bytes. An upload that outlived its nodes is refused rather than acknowledged without its durability.
 #[test]
 fn bytes_whose_nodes_were_lost_before_the_commit_are_refused() {
-    let world = World::new(20, policy());
-    watch(&world);
-    world.put("shared", &payload(1, 40_000)).unwrap();
-    let staged = world.stage(&payload(1, 40_000), StageKind::Object).unwrap();
-    let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
-    record.copies[..3].iter().for_each(|copy| world.nodes.set(copy.node.0[0], Fault::Away));
-    // The writer's lease is renewed while the body comes, here it need not last.
-    live(&world, 7 * 60_000);
-    assert_eq!(world.commit(staged, "late").unwrap_err().kind(), crate::ErrorKind::Unavailable);
-    assert_eq!(world.get("shared").unwrap(), payload(1, 40_000));
-    world.put("again", &payload(1, 40_000)).unwrap();
+    // Of five nodes each holds up to three shards: without one of them, losing another would be the end.
+    for (nodes, lost) in [(20, 3), (5, 1)] {
+        let world = World::new(nodes, policy());
+        watch(&world);
+        world.put("shared", &payload(1, 40_000)).unwrap();
+        let staged = world.stage(&payload(1, 40_000), StageKind::Object).unwrap();
+        let record = world.time.run(world.engine.meta().scan_chunks(None, 1)).unwrap().remove(0);
+        record.copies[..lost].iter().for_each(|copy| world.nodes.set(copy.node.0[0], Fault::Away));
+        // The writer's lease is renewed while the body comes, here it need not last.
+        live(&world, 7 * 60_000);
+        assert_eq!(world.commit(staged, "late").unwrap_err().kind(), crate::ErrorKind::Unavailable);
+        assert_eq!(world.get("shared").unwrap(), payload(1, 40_000));
+        world.put("again", &payload(1, 40_000)).unwrap();
+    }
 }

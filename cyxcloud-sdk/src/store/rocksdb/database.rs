@@ -13,6 +13,7 @@ use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, WriteBatch, WriteOption
 use super::options::{self, RocksDbOptions};
 use crate::directory_lock::DirectoryLock;
 use crate::store::directory;
+use crate::store::identity::ROCKSDB;
 use crate::store::media::{available_bytes, lock, stopped};
 
 const KEY_BYTES: usize = 33;
@@ -42,7 +43,7 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn open(root: PathBuf, options: RocksDbOptions) -> Result<Self> {
-        let (_, lock) = directory::open(&root, directory::ROCKSDB)?;
+        let (_, lock) = directory::open(&root, ROCKSDB)?;
         let db = options.open(&root.join("rocksdb")).map_err(|e| failure(&root, &e))?;
         let this = Self {
             root,

@@ -82,7 +82,7 @@ impl Default for SegmentOptions {
             reserve_bytes: 64 << 20,
             segment_bytes: 256 << 20,
             compact_bytes_per_second: 64 << 20,
-            recycle_bytes: 1 << 30,
+            recycle_bytes: 512 << 20,
             punch_after: Duration::from_secs(15),
             prewrite: false,
             background: true,

@@ -19,6 +19,7 @@ use super::scan::{self, Content};
 use super::shared::Shared;
 use crate::directory_lock::DirectoryLock;
 use crate::store::directory;
+use crate::store::identity::SEGMENT;
 use crate::store::media::{broken, lock};
 
 /// A segment file and what is in it.
@@ -32,7 +33,7 @@ struct Found {
 
 /// Opens the store in `root`: with the segment to go on writing, and what holds the lock of the directory.
 pub(super) fn open(root: PathBuf, options: SegmentOptions) -> Result<(Shared, Option<OpenSegment>, DirectoryLock)> {
-    let (store, lock_file) = directory::open(&root, directory::SEGMENT)?;
+    let (store, lock_file) = directory::open(&root, SEGMENT)?;
     let found = read_segments(&root, store)?;
     let shared = Shared::new(root, options, store);
     set_counters(&shared, &found);

@@ -20,7 +20,8 @@ use super::layout::Entry;
 use super::memory::{Blocks, Stamp, Unsealed};
 use super::record::{Kind, TOMBSTONE_BYTES, Tombstone, record_bytes};
 use super::shared::Shared;
-use crate::store::directory::{SEGMENT, write_identity};
+use crate::store::directory::write_identity;
+use crate::store::identity::SEGMENT;
 use crate::store::media::{broken, is_full, lock, stopped, sync_directory};
 
 /// More than this is not written at once, so that the first of a batch does not wait long for the last.
