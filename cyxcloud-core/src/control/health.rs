@@ -225,10 +225,10 @@ fn urgent_at(scheme: Scheme) -> usize {
 
 /// Whether any `node_tolerance` nodes may be lost.
 fn survives(scheme: Scheme, copies: &[Copy], node_tolerance: usize) -> bool {
-    let nodes: BTreeSet<NodeId> = copies.iter().map(|copy| copy.node).collect();
-    let shards: BTreeSet<u8> = copies.iter().map(|copy| copy.shard).collect();
+    let mut nodes: Vec<NodeId> = copies.iter().map(|copy| copy.node).collect();
+    nodes.sort_unstable();
     // Where each node has one copy, losing it takes no more than one shard.
-    if nodes.len() == copies.len() && shards.len() >= scheme.data() + node_tolerance {
+    if nodes.is_sorted_by(|a, b| a < b) && distinct_shards(copies) >= scheme.data() + node_tolerance {
         return true;
     }
     let held: Vec<(u8, NodeId)> = copies.iter().map(|copy| (copy.shard, copy.node)).collect();
@@ -237,8 +237,13 @@ fn survives(scheme: Scheme, copies: &[Copy], node_tolerance: usize) -> bool {
 
 /// Whether a chunk of which these copies are left may be acknowledged: all its shards or more than are urgent, and any `node_tolerance` nodes may be lost.
 pub(crate) fn suffices(scheme: Scheme, copies: &[Copy], node_tolerance: usize) -> bool {
-    let shards: BTreeSet<u8> = copies.iter().map(|copy| copy.shard).collect();
-    (shards.len() == scheme.total() || shards.len() > urgent_at(scheme)) && survives(scheme, copies, node_tolerance)
+    let shards = distinct_shards(copies);
+    (shards == scheme.total() || shards > urgent_at(scheme)) && survives(scheme, copies, node_tolerance)
+}
+
+fn distinct_shards(copies: &[Copy]) -> usize {
+    let mut seen = [false; 256];
+    copies.iter().filter(|copy| !std::mem::replace(&mut seen[usize::from(copy.shard)], true)).count()
 }
 
 /// The copies that repair leaves where they are.

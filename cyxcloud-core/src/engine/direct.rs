@@ -93,9 +93,8 @@ impl Engine {
                 by_node.entry(copy.node).or_default().push((ShardKey { chunk: chunk.id, index: copy.shard }, expected));
             }
         }
-        let asked = by_node.into_iter().map(|(node, shards)| async move { Ok((node, self.confirmed(node, shards).await?)) });
-        let silent: BTreeMap<NodeId, Error> =
-            try_join_all(asked).await?.into_iter().filter_map(|(node, silent)| Some((node, silent?))).collect();
+        let asked = by_node.into_iter().map(|(node, shards)| async move { Ok((node, self.ask_for_shards(node, shards).await?)) });
+        let silent: BTreeMap<NodeId, Error> = try_join_all(asked).await?.into_iter().filter_map(|(node, why)| Some((node, why?))).collect();
         for chunk in &mut chunks {
             leave_out(chunk, &silent, self.node_tolerance(&view))?;
         }
@@ -103,7 +102,7 @@ impl Engine {
     }
 
     /// What a commit says about a chunk holds for everybody who has the same bytes, so a careless placement would be theirs too: it must survive what
-    /// ours survive, and pile no more on one node. Up to `m` nodes may have failed the writer and nobody else.
+    /// ours survive, and crowd no node or wider domain more. Up to `m` nodes may have failed the writer and nobody else.
     fn require_spread(&self, fleet: &Fleet, chunk: &ChunkRecord) -> Result<()> {
         let none = BTreeSet::new();
         let missing = self.plan_beside(chunk, &chunk.copies, &none)?;
@@ -120,19 +119,13 @@ impl Engine {
         Err(Error::unavailable(format!("the copies of {:?} do not survive what they must; upload again", chunk.id)))
     }
 
-    /// The nodes that any chunk must be able to lose.
-    pub(super) fn node_tolerance(&self, view: &ClusterView) -> usize {
-        usize::from(self.policy.node_tolerance).min(view.nodes().len().saturating_sub(1))
-    }
-
     /// Each shard must be on the node, under the epoch of its writer or a later one: a copy that lay there before is not safe from the collector.
-    /// Some error when the node does not answer, or not as a node should.
-    async fn confirmed(&self, node: NodeId, shards: Vec<(ShardKey, ShardStat)>) -> Result<Option<Error>> {
+    /// Ok(Some(why)) when the node does not answer, or not as a node should: one that is ill must not refuse the uploads of everybody.
+    async fn ask_for_shards(&self, node: NodeId, shards: Vec<(ShardKey, ShardStat)>) -> Result<Option<Error>> {
         for some in shards.chunks(MAX_STAT) {
             let keys = some.iter().map(|(key, _)| *key).collect();
             let stats = match self.call(node, NodeRequest::Stat { keys }).await {
                 Ok(NodeResponse::Stats(stats)) if stats.len() == some.len() => stats,
-                // One that is ill must not refuse the uploads of everybody.
                 Ok(other) => return Ok(Some(unexpected(node, &other))),
                 Err(error) => return Ok(Some(error)),
             };
@@ -192,4 +185,40 @@ fn leave_out(chunk: &mut ChunkRecord, silent: &BTreeMap<NodeId, Error>, node_tol
     }
     let left = chunk.copies.len();
     Err(Error::unavailable(format!("only {left} copies of {:?} are confirmed by their nodes, too few; upload again: {why}", chunk.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Timestamp;
+    use crate::data::erasure::Scheme;
+    use crate::data::placement::{Domains, NodeView};
+    use crate::id::ChunkId;
+
+    /// Fifteen hosts of fourteen nodes each: 14 copies on as many nodes of one host would be lost with it.
+    #[test]
+    fn copies_may_not_gather_on_one_host() {
+        let node = |n: u8| NodeView {
+            id: NodeId([n; 16]),
+            domains: Domains { host: format!("host-{}", n / 14), ..Domains::default() },
+            free_bytes: 1 << 30,
+            reachable: true,
+            writable: true,
+        };
+        let view = Arc::new(ClusterView::new((0..210).map(node).collect()));
+        let fleet = Fleet::new(&view, &BTreeMap::new(), 1, Timestamp(0));
+        let on = |node: fn(u8) -> u8| (0..14).map(|shard| Copy { shard, node: NodeId([node(shard); 16]) }).collect::<Vec<_>>();
+        let spread = on(|shard| shard * 14);
+        let is_like = |copies: Vec<Copy>| {
+            let chunk = ChunkRecord { id: ChunkId([1; 32]), scheme: Scheme::DEFAULT, size_bytes: 1, roots: Vec::new(), copies };
+            is_spread_like(&fleet, &chunk, &spread)
+        };
+        assert!(is_like(spread.clone()));
+        assert!(is_like(on(|shard| if shard == 0 { 15 } else { shard * 14 })), "one host may have failed the writer");
+        assert!(!is_like(on(|shard| shard)), "all on one host");
+        assert!(!is_like(on(|shard| shard / 3 * 14 + shard % 3)), "three on each of some hosts");
+        assert!(!is_like(on(|shard| shard / 2 * 14)), "two on each of some nodes");
+    }
 }

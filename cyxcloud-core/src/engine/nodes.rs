@@ -282,6 +282,11 @@ impl Engine {
         merged
     }
 
+    /// How many nodes any chunk must be able to lose.
+    pub(super) fn node_tolerance(&self, view: &ClusterView) -> usize {
+        usize::from(self.policy.node_tolerance).min(view.nodes().len().saturating_sub(1))
+    }
+
     /// The nodes as the health of chunks depends on them.
     pub(super) fn fleet(&self) -> Fleet {
         Fleet::new(&self.view(), &self.node_statuses(), self.policy.node_tolerance.into(), self.cluster_now())

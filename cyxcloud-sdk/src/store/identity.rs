@@ -29,8 +29,7 @@ impl Kind {
 
     /// The text of the identity file: kind, version, store id.
     pub(super) fn encode(self, store: [u8; 16]) -> String {
-        let hex: String = store.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}\nversion {}\nid {hex}\n", self.first_line(), self.version)
+        format!("{}\nversion {}\nid {}\n", self.first_line(), self.version, NodeId(store))
     }
 
     /// Reads an identity file of this kind: Invalid for a version that is unknown, Corrupt for anything else.

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::Caller;
-use super::replay::{Nonce, Seen};
+use super::replay::{Nonce, Rooms};
 use crate::s3::Keys;
 
 /// Longest body of the owner of an access key.
@@ -35,10 +35,8 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const MAX_BODIES: usize = 32;
 const MAX_NODE_BODIES: usize = 512;
 const MAX_STRANGER_BODIES: usize = 32;
-/// Nonces remembered of accounts, of nodes, and of strangers: none of them can shut the others out.
-const ROOM: usize = 1 << 22;
-const NODES_ROOM: usize = 1 << 20;
-const STRANGERS_ROOM: usize = 1 << 16;
+/// Nonces remembered of accounts, of nodes and of strangers.
+const NONCES: [usize; 3] = [1 << 22, 1 << 20, 1 << 16];
 
 /// Whether some node has this key.
 pub type KnowsNode = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
@@ -53,9 +51,7 @@ struct Gate {
     keys: Arc<dyn Keys>,
     knows_node: KnowsNode,
     env: Arc<dyn Environment>,
-    accounts: Mutex<Seen>,
-    nodes: Mutex<Seen>,
-    strangers: Mutex<Seen>,
+    nonces: Rooms,
     bodies: Semaphore,
     node_bodies: Semaphore,
     stranger_bodies: Semaphore,
@@ -64,9 +60,9 @@ struct Gate {
 impl AuthenticateLayer {
     /// Access keys are looked up in `keys`; `knows_node` tells nodes of the cluster from strangers who would like to join.
     pub fn new(keys: Arc<dyn Keys>, knows_node: KnowsNode, env: Arc<dyn Environment>) -> Self {
-        let [accounts, nodes, strangers] = [ROOM, NODES_ROOM, STRANGERS_ROOM].map(|room| Mutex::new(Seen::new(room)));
+        let nonces = Rooms::new(NONCES);
         let [bodies, node_bodies, stranger_bodies] = [MAX_BODIES, MAX_NODE_BODIES, MAX_STRANGER_BODIES].map(Semaphore::new);
-        Self { gate: Arc::new(Gate { keys, knows_node, env, accounts, nodes, strangers, bodies, node_bodies, stranger_bodies }) }
+        Self { gate: Arc::new(Gate { keys, knows_node, env, nonces, bodies, node_bodies, stranger_bodies }) }
     }
 }
 
@@ -133,7 +129,7 @@ impl Gate {
             return Err(unauthenticated("the signature is not that of this request"));
         }
         // Only now: whoever cannot sign must not be able to use up nonces.
-        match self.nonces(&suspect.caller, suspect.known).take(suspect.nonce, self.env.now()) {
+        match self.nonces.of(&suspect.caller, suspect.known).take(suspect.nonce, self.env.now()) {
             Nonce::New => {}
             Nonce::Seen => return Err(replayed()),
             Nonce::NoRoom => return Err(Box::new(Status::unavailable("too many requests; try again in ten minutes"))),
@@ -172,19 +168,10 @@ impl Gate {
             }
         };
         let nonce = name(&claim);
-        if self.nonces(&caller, known).has(&nonce) {
+        if self.nonces.of(&caller, known).has(&nonce) {
             return Err(replayed());
         }
         Ok(Suspect { claim, caller, secret, nonce, known })
-    }
-
-    fn nonces(&self, caller: &Caller, known: bool) -> std::sync::MutexGuard<'_, Seen> {
-        let seen = match caller {
-            Caller::Account { .. } => &self.accounts,
-            Caller::Node(_) if known => &self.nodes,
-            Caller::Node(_) => &self.strangers,
-        };
-        seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cyxcloud_sdk::core::Timestamp;
 use cyxcloud_sdk::credential::MAX_CLOCK_SKEW_MS;
+
+use super::Caller;
 
 /// As long as a request may be accepted: signed by a clock that is ahead, it is good until that clock's time is as far behind.
 const WINDOW_MS: u64 = 2 * MAX_CLOCK_SKEW_MS;
@@ -18,6 +21,32 @@ pub(super) enum Nonce {
     Seen,
     /// There is no room to remember it, so that it cannot be accepted.
     NoRoom,
+}
+
+/// Nonces of accounts, of nodes, and of strangers who would like to be nodes: none of them can take the room of the others.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    accounts: Mutex<Seen>,
+    nodes: Mutex<Seen>,
+    strangers: Mutex<Seen>,
+}
+
+impl Rooms {
+    /// Room for so many nonces in a window: of accounts, of nodes, of strangers.
+    pub(super) fn new(rooms: [usize; 3]) -> Self {
+        let [accounts, nodes, strangers] = rooms.map(|room| Mutex::new(Seen::new(room)));
+        Self { accounts, nodes, strangers }
+    }
+
+    /// The nonces of those that the caller is one of; `known` when he belongs to the cluster.
+    pub(super) fn of(&self, caller: &Caller, known: bool) -> MutexGuard<'_, Seen> {
+        let seen = match caller {
+            Caller::Account { .. } => &self.accounts,
+            Caller::Node(_) if known => &self.nodes,
+            Caller::Node(_) => &self.strangers,
+        };
+        seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Nonces of the last two windows. Memory is bounded: when there is no room, nothing is forgotten and nothing new is taken.
@@ -62,7 +91,21 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use cyxcloud_sdk::core::id::AccountId;
+    use cyxcloud_sdk::credential::Identity;
+
     use super::*;
+
+    #[test]
+    fn a_busy_account_keeps_no_node_out_and_no_stranger_does() {
+        let rooms = Rooms::new([1, 1, 1]);
+        let account = Caller::Account { account: AccountId([1; 16]), access_key_id: "KEY".into() };
+        let node = Caller::Node(Identity::from_secret([1; 32]).public_key());
+        for (caller, known) in [(&account, true), (&node, false), (&node, true)] {
+            assert_eq!(rooms.of(caller, known).take([1; 16], Timestamp(1)), Nonce::New);
+            assert_eq!(rooms.of(caller, known).take([2; 16], Timestamp(1)), Nonce::NoRoom);
+        }
+    }
 
     #[test]
     fn a_nonce_is_known_for_a_window_at_least_and_forgotten_in_the_end() {
