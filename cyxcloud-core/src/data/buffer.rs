@@ -35,7 +35,8 @@ impl Pool {
         let wanted = len + ALIGN_BYTES;
         let mut idle = self.idle();
         // Not one that is much too large: then what is in use would not be bounded by what was asked for.
-        let fitting = idle.iter().enumerate().filter(|(_, memory)| (wanted..=2 * wanted).contains(&memory.len()));
+        let fitting = idle.iter().enumerate().rev().filter(|(_, memory)| (wanted..=2 * wanted).contains(&memory.len()));
+        // Of several the one used last: it may still be in the cache.
         let smallest = fitting.min_by_key(|(_, memory)| memory.len()).map(|(at, _)| at);
         let found = smallest.map(|at| idle.remove(at));
         drop(idle);
@@ -138,6 +139,15 @@ mod tests {
         drop(held);
         let kept: usize = pool.idle().iter().map(Vec::len).sum();
         assert!((1000..=3000).contains(&kept), "{kept} bytes are kept");
+    }
+
+    #[test]
+    fn of_equals_the_one_used_last_is_taken() {
+        let pool = Pool::new(1 << 20);
+        let (first, last) = (pool.take(500), pool.take(500));
+        let warm = last.as_ptr();
+        drop((first, last));
+        assert_eq!(pool.take(500).as_ptr(), warm);
     }
 
     #[test]

@@ -20,8 +20,6 @@ use super::shared::Shared;
 use super::writer::Request;
 use crate::store::media::{broken, lock};
 
-/// A segment is emptied when less than one part in so many is alive.
-const SPARSE: u64 = 4;
 /// Holes punched in one go.
 const PUNCH_BATCH: usize = 1024;
 /// Copies that wait for the writer together.
@@ -51,8 +49,8 @@ impl Maintenance {
         let shared = &self.shared;
         let (rate, punch_after) = (shared.options.compact_bytes_per_second.max(1), shared.options.punch_after);
         let mut pace = |bytes: u64| shared.upkeep.pause(Duration::from_secs_f64(bytes as f64 / rate as f64));
-        let (mut stuck, mut retry) = (Stuck::new(), None);
-        while let Some(spare) = shared.upkeep.wait(retry) {
+        let (mut stuck, mut retry) = (Stuck::new(), Some(Duration::ZERO));
+        while let Some(spare) = shared.upkeep.wait(retry.take()) {
             if !shared.options.background || shared.has_failed() {
                 continue;
             }
@@ -134,8 +132,8 @@ impl Maintenance {
     /// The sealed segment of which the smallest part is alive, if that is little enough, and how much of it is.
     fn sparsest(&self, but: &Stuck) -> Option<(u32, u64)> {
         let index = self.shared.index();
-        let sealed = index.segments().iter().filter(|(number, segment)| segment.sealed && but.get(number) != Some(&segment.live_bytes));
-        let sparse = sealed.filter(|(_, segment)| segment.needed_bytes().saturating_mul(SPARSE) < segment.bytes);
+        let sparse =
+            index.segments().iter().filter(|(number, segment)| segment.is_sparse() && but.get(number) != Some(&segment.live_bytes));
         let part = |segment: &Segment| segment.needed_bytes().saturating_mul(1024) / segment.bytes.max(1);
         sparse.min_by_key(|(_, segment)| part(segment)).map(|(number, segment)| (*number, segment.live_bytes))
     }

@@ -304,10 +304,21 @@ impl Writer {
         let done = self.write(&mut batch).map_err(|e| broken(&self.shared.root, e));
         let done = done
             .and_then(|()| if self.shared.has_failed() && !batch.changes.is_empty() { Err(stopped(&self.shared.root)) } else { Ok(()) });
-        if done.is_ok() {
-            self.apply(&batch.changes);
-        }
+        let has_news = done.is_ok() && self.apply(&batch.changes);
         batch.answers.into_iter().for_each(|answer| answer(done.clone()));
+        // Those who wait for their answers come first.
+        self.call_upkeep(has_news);
+    }
+
+    fn call_upkeep(&self, has_news: bool) {
+        let upkeep = &self.shared.upkeep;
+        if has_news {
+            upkeep.wake();
+        }
+        let is_half_full = self.active.as_ref().is_some_and(|active| active.tail > active.bytes / 2);
+        if is_half_full && lock(&self.shared.spares).is_empty() {
+            upkeep.want_spare();
+        }
     }
 
     fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
@@ -330,9 +341,8 @@ impl Writer {
         active.tail += batch.bytes;
         active.entries.append(&mut batch.entries);
         self.shared.active_free_bytes.store(active.free_bytes(), Ordering::Relaxed);
-        if active.tail > active.bytes / 2 && lock(&self.shared.spares).is_empty() {
-            self.shared.upkeep.want_spare();
-        }
+        // The next put may have their memory while it is warm.
+        batch.records.clear();
         Ok(())
     }
 
@@ -347,9 +357,10 @@ impl Writer {
         self.shared.active_free_bytes.store(0, Ordering::Relaxed);
     }
 
-    fn apply(&self, changes: &[Change]) {
+    /// Whether there is something to collect that was not there before.
+    fn apply(&self, changes: &[Change]) -> bool {
         if changes.is_empty() {
-            return;
+            return false;
         }
         let segment = self.active.as_ref().map_or(0, |active| active.number);
         let now = Instant::now();
@@ -362,11 +373,7 @@ impl Writer {
                 Change::MovedTomb(key, from, sequence) => index.moved_tomb(key, from, Tomb { segment, sequence }),
             }
         }
-        let has_dead = index.has_dead();
-        drop(index);
-        if has_dead {
-            self.shared.upkeep.wake();
-        }
+        index.take_news()
     }
 
     fn wipe(&mut self) -> Result<()> {
