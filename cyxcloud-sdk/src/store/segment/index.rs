@@ -297,7 +297,7 @@ mod tests {
         index.add_segment(2, segment(1 << 20));
         (0..10).for_each(|n| index.put(key(n), place(1, u64::from(n)), now));
         assert!(!index.take_news(), "nothing has died");
-        let mut replace = |index: &mut Index, n| {
+        let replace = |index: &mut Index, n| {
             index.put(key(n), place(2, 100 + u64::from(n)), now);
             index.take_news()
         };
