@@ -56,7 +56,7 @@ impl RebalancerArgs {
         let text = |e: anyhow::Error| format!("{e:#}");
         let found = [
             self.policy.policy().and_then(|policy| Ok(self.upkeep.apply(policy).validate()?)).err().map(text),
-            self.database.path(self.data_dir.as_deref()).err().map(text),
+            self.database.place(self.data_dir.as_deref()).err().map(text),
             self.key_path().err().map(text),
             self.nodes.channels(&self.own_tls).err().map(text),
         ];

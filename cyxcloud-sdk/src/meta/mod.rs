@@ -1,7 +1,11 @@
 //! Drivers of [`cyxcloud_core::port::Meta`]: where the cluster's metadata live.
 
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresMeta, PostgresOptions};
 pub use sqlite::{SqliteMeta, WriteStats};
 
 use std::io;

@@ -79,7 +79,7 @@ impl GatewayArgs {
         let text = |e: anyhow::Error| format!("{e:#}");
         let found = [
             self.policy.policy().and_then(|policy| Ok(self.upkeep.apply(policy).validate()?)).err().map(text),
-            self.database.path(Some(&self.data_dir)).err().map(text),
+            self.database.place(Some(&self.data_dir)).err().map(text),
             self.listen_tls.grpc().err().map(|e| e.to_string()),
             self.nodes.channels(&self.listen_tls).err().map(text),
         ];

@@ -3,65 +3,118 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use cyxcloud_sdk::core::port::{Environment, Meta};
-use cyxcloud_sdk::meta::{SqliteMeta, share_directory};
+use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions, SqliteMeta, share_directory};
 
 /// Options that say where the metadata are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DatabaseArgs {
-    /// Where the metadata are: sqlite:///path/meta.db, or just the path [default: meta.db in the data directory]. Several processes of one machine
-    /// may share the file.
+    /// Where the metadata are: sqlite:///path/meta.db, or just the path, for the processes of one machine [default: meta.db in the data
+    /// directory]; postgres://user:password@host:port/database for those of many.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Connections to PostgreSQL at most; those of all processes together must stay below its max_connections.
+    #[arg(long, env = "CYX_DATABASE_CONNECTIONS", default_value_t = PostgresOptions::default().connections)]
+    database_connections: usize,
 }
 
 /// An open database.
 pub struct Database {
     /// The metadata.
     pub meta: Arc<dyn Meta>,
-    /// Says that this process uses the directory, as long as it does.
-    _shared: cyxcloud_sdk::DirectoryLock,
+    /// Says that this process uses the directory of the file, as long as it does.
+    _shared: Option<cyxcloud_sdk::DirectoryLock>,
 }
 
+/// Where the metadata are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    File(PathBuf),
+    Postgres(String),
+}
+
+/// In the data directory of a cluster whose metadata are in PostgreSQL: the id of that database.
+const DATABASE_ID: &str = "database.id";
+
 impl DatabaseArgs {
-    /// Opens it, making the file when there is none.
+    /// The metadata in the file of that name in the data directory.
+    pub fn in_data_dir() -> Self {
+        Self { database_url: None, database_connections: 1 }
+    }
+
+    /// Opens it, making what is missing.
     ///
     /// # Errors
     /// When it cannot be used; the message says which it is.
     pub async fn open(&self, data_dir: Option<&Path>, env: Arc<dyn Environment>) -> Result<Database> {
-        let path = self.path(data_dir)?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let shared = share_directory(directory)?;
-        // With empty metadata every shard of the nodes would look like an orphan, and be collected.
-        let keys = data_dir.map(|data_dir| data_dir.join("seal.key")).filter(|keys| keys.exists());
-        if let Some(keys) = keys.filter(|_| !path.exists()) {
-            bail!(
-                "{} is missing, but {} says that there is a cluster already; restore the metadata, or name another --data-dir to begin anew",
-                path.display(),
-                keys.display()
-            );
+        match self.place(data_dir)? {
+            Place::File(path) => open_file(&path, data_dir, env).await,
+            Place::Postgres(url) => self.open_postgres(&url, data_dir).await,
         }
-        let meta = SqliteMeta::open(&path, env).await.with_context(|| format!("cannot use the metadata file {}", path.display()))?;
-        Ok(Database { meta: Arc::new(meta), _shared: shared })
     }
 
-    /// The file.
-    pub(crate) fn path(&self, data_dir: Option<&Path>) -> Result<PathBuf> {
+    async fn open_postgres(&self, url: &str, data_dir: Option<&Path>) -> Result<Database> {
+        let options = PostgresOptions { connections: self.database_connections, ..PostgresOptions::default() };
+        let meta = PostgresMeta::open(url, options).await.context("cannot use the database of --database-url")?;
+        if let Some(data_dir) = data_dir {
+            check_same(data_dir, &meta.database_id().await?)?;
+        }
+        Ok(Database { meta: Arc::new(meta), _shared: None })
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self, data_dir: Option<&Path>) -> Result<Place> {
         let Some(url) = self.database_url.as_deref().filter(|url| !url.is_empty()) else {
-            let data_dir = data_dir.context("say where the metadata are: DATABASE_URL or --database-url sqlite:///path/meta.db")?;
-            return Ok(data_dir.join("meta.db"));
+            let data_dir = data_dir.context("say where the metadata are: DATABASE_URL or --database-url, a file or postgres://")?;
+            return Ok(Place::File(data_dir.join("meta.db")));
         };
         match url.split_once("://") {
-            None => Ok(url.strip_prefix("sqlite:").unwrap_or(url).into()),
-            Some(("sqlite", path)) if path.starts_with('/') => Ok(path.into()),
+            None => Ok(Place::File(url.strip_prefix("sqlite:").unwrap_or(url).into())),
+            Some(("sqlite", path)) if path.starts_with('/') => Ok(Place::File(path.into())),
             Some(("sqlite", _)) => bail!("{url:?} has a host; a file is sqlite:///path/meta.db, with three slashes"),
-            Some(("postgres" | "postgresql", _)) => {
-                bail!("PostgreSQL cannot hold the metadata yet; use sqlite:///path/meta.db, which processes of one machine share")
-            }
-            Some((other, _)) => bail!("a database of kind {other:?} is not known; use sqlite:///path/meta.db"),
+            Some(("postgres" | "postgresql", _)) => Ok(Place::Postgres(url.to_owned())),
+            Some((other, _)) => bail!("a database of kind {other:?} is not known; use sqlite:///path/meta.db or postgres://"),
         }
+    }
+}
+
+async fn open_file(path: &Path, data_dir: Option<&Path>, env: Arc<dyn Environment>) -> Result<Database> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shared = share_directory(directory)?;
+    if let Some(data_dir) = data_dir.filter(|_| !path.exists()) {
+        // With empty metadata every shard of the nodes would look like an orphan, and be collected.
+        let keys = data_dir.join("seal.key");
+        ensure!(
+            !keys.exists(),
+            "{} is missing, but {} says that there is a cluster already; restore the metadata, or name another --data-dir to begin anew",
+            path.display(),
+            keys.display()
+        );
+    }
+    let meta = SqliteMeta::open(path, env).await.with_context(|| format!("cannot use the metadata file {}", path.display()))?;
+    Ok(Database { meta: Arc::new(meta), _shared: Some(shared) })
+}
+
+/// Refuses a database that is not the one this data directory was used with: with the metadata of others, or with none, every shard of the nodes
+/// would look like an orphan, and be collected.
+fn check_same(data_dir: &Path, id: &str) -> Result<()> {
+    let path = data_dir.join(DATABASE_ID);
+    match std::fs::read_to_string(&path) {
+        Ok(known) if known.trim() == id => Ok(()),
+        Ok(known) => bail!(
+            "{} says that the metadata of this cluster are in the database {}, and this one is {id}; name the right one, or another --data-dir",
+            path.display(),
+            known.trim()
+        ),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let file = data_dir.join("meta.db");
+            ensure!(!file.exists(), "the metadata of this cluster are in {}; PostgreSQL needs another --data-dir", file.display());
+            std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+            std::fs::write(&path, format!("{id}\n")).with_context(|| format!("cannot write {}", path.display()))
+        }
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
@@ -70,16 +123,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_name_files_or_are_refused_with_the_reason() {
-        let path = |url: &str| DatabaseArgs { database_url: Some(url.to_owned()) }.path(Some(Path::new("/data")));
+    fn urls_name_files_or_servers_or_are_refused_with_the_reason() {
+        let place =
+            |url: &str| DatabaseArgs { database_url: Some(url.to_owned()), database_connections: 1 }.place(Some(Path::new("/data")));
         for (url, file) in
             [("sqlite:///a/b.db", "/a/b.db"), ("/a/b.db", "/a/b.db"), ("b.db", "b.db"), ("sqlite:b.db", "b.db"), ("", "/data/meta.db")]
         {
-            assert_eq!(path(url).unwrap(), Path::new(file), "{url}");
+            assert_eq!(place(url).unwrap(), Place::File(file.into()), "{url}");
         }
-        for (url, says) in [("postgres://u@h/d", "yet"), ("sqlite://b.db", "three slashes"), ("mysql://x", "not known")] {
-            assert!(path(url).unwrap_err().to_string().contains(says), "{url}");
+        for url in ["postgres://u@h/d", "postgresql://u:p@h:1/d?application_name=x"] {
+            assert_eq!(place(url).unwrap(), Place::Postgres(url.into()));
         }
-        assert!(DatabaseArgs { database_url: None }.path(None).is_err());
+        for (url, says) in [("sqlite://b.db", "three slashes"), ("mysql://x", "not known")] {
+            assert!(place(url).unwrap_err().to_string().contains(says), "{url}");
+        }
+        assert!(DatabaseArgs::in_data_dir().place(None).is_err());
+    }
+
+    #[test]
+    fn a_data_directory_belongs_to_one_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("new");
+        check_same(&data_dir, "a1").unwrap();
+        check_same(&data_dir, "a1").unwrap();
+        assert!(check_same(&data_dir, "b2").unwrap_err().to_string().contains("a1"));
+        std::fs::write(directory.path().join("meta.db"), "").unwrap();
+        assert!(check_same(directory.path(), "a1").unwrap_err().to_string().contains("meta.db"));
     }
 }

@@ -102,7 +102,7 @@ impl Gateway {
         let temporary = args.memory_only.then(|| tempfile::Builder::new().prefix("cyxcloud-gateway-").tempdir()).transpose()?;
         let directory = temporary.as_ref().map_or(args.data_dir.clone(), |temporary| temporary.path().to_owned());
         let database = match &temporary {
-            Some(_) => database::DatabaseArgs::default().open(Some(&directory), env.clone()).await?,
+            Some(_) => database::DatabaseArgs::in_data_dir().open(Some(&directory), env.clone()).await?,
             None => args.database.open(Some(&directory), env.clone()).await?,
         };
         std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;

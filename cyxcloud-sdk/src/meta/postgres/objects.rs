@@ -1,0 +1,142 @@
+//! Objects.
+
+use cyxcloud_core::Error;
+use cyxcloud_core::data::manifest::Manifest;
+use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
+use cyxcloud_core::port::{CommitObject, CopyObject, Fate, NewVersion, Object, ObjectHead, Precondition, ScanStart};
+use futures::try_join;
+use tokio_postgres::Row;
+
+use super::chunks::Counted;
+use super::fail::Outcome;
+use super::numbers::Numbers;
+use super::row::{as_json, encode_manifest, head, id, int, limit, manifest, prefix_end, text};
+use super::session::Session;
+use super::usage::{self, Change, growth};
+use super::{Now, buckets, chunks, leases, sql, trash};
+
+/// The columns of the head, then those of the manifest.
+pub(super) fn object(row: &Row) -> Outcome<Object> {
+    Ok(Object { head: head(row)?, manifest: manifest(row, 6)? })
+}
+
+/// What a write replaces.
+pub(super) struct There {
+    etag: String,
+    version: VersionId,
+    manifest: Manifest,
+}
+
+/// What is under the key, locked.
+pub(super) async fn there(c: &Session, bucket: BucketId, key: &ObjectKey) -> Outcome<Option<There>> {
+    let row = c.first(sql::LOCK_OBJECT, &[&bucket.0.as_slice(), &key.as_str().as_bytes()]).await?;
+    row.map(|row| Ok(There { etag: row.try_get(0)?, version: VersionId(id(&row, 1)?), manifest: manifest(&row, 2)? })).transpose()
+}
+
+pub(super) fn check(condition: &Precondition, there: Option<&There>) -> Outcome<()> {
+    Ok(condition.check(there.map(|there| (there.etag.as_str(), there.version)))?)
+}
+
+/// As [`put`], of what makes the object.
+pub(super) async fn place(c: &Session, now: Now, new: &NewVersion, manifest: Manifest, there: Option<There>) -> Outcome<Object> {
+    let NewVersion { bucket, key, version, etag, modified, metadata, precondition: _ } = new.clone();
+    let head = ObjectHead { key, version, size_bytes: manifest.size_bytes(), etag, modified, metadata };
+    let object = Object { head, manifest };
+    put(c, now, bucket, &object, there).await?;
+    Ok(object)
+}
+
+/// Puts the object in place of `there` and releases the chunks of that; its own are counted already.
+pub(super) async fn put(c: &Session, now: Now, bucket: BucketId, object: &Object, there: Option<There>) -> Outcome<()> {
+    let Object { head, manifest } = object;
+    // Not by ON CONFLICT: what appeared since it was looked for would be replaced unseen. A row too many is refused, and all is tried again.
+    let sql = if there.is_some() { sql::UPDATE_OBJECT } else { sql::INSERT_OBJECT };
+    let (inline, chunks) = encode_manifest(manifest);
+    let (bucket_bytes, key, version) = (bucket.0.as_slice(), head.key.as_str().as_bytes(), head.version.0.as_slice());
+    let (size, etag, modified, metadata) =
+        (int(head.size_bytes), text("an entity tag", &head.etag)?, int(head.modified.0), as_json(&head.metadata));
+    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+        [&bucket_bytes, &key, &version, &size, &etag, &modified, &metadata, &inline, &chunks];
+    let old_bytes = there.as_ref().map_or(0, |old| old.manifest.size_bytes());
+    let change = Change { objects: i64::from(there.is_none()), object_bytes: growth(head.size_bytes, old_bytes), ..Change::default() };
+    let released = there.as_ref().map_or(&[] as &[_], |old| old.manifest.chunks());
+    try_join!(c.execute(sql, &row), usage::change(c, bucket, head.version, change), chunks::release(c, now, released))?;
+    Ok(())
+}
+
+/// Three round trips: everything that is looked at, everything that is changed, and the commit.
+pub(super) async fn commit(c: &Session, numbers: &Numbers, now: Now, commit: &CommitObject) -> Outcome<Object> {
+    let CommitObject { epoch, object, manifest, chunks } = commit;
+    let counted = Counted::new(manifest.chunks(), chunks);
+    let (_, (), (), there, ()) = try_join!(
+        c.begin(),
+        leases::spend(c, now, *epoch),
+        buckets::hold(c, object.bucket),
+        async {
+            let there = there(c, object.bucket, &object.key).await?;
+            check(&object.precondition, there.as_ref())?;
+            Ok(there)
+        },
+        chunks::count(c, numbers, &counted),
+    )?;
+    counted?;
+    place(c, now, object, manifest.clone(), there).await
+}
+
+pub(super) async fn get(c: &Session, bucket: BucketId, key: &ObjectKey) -> Outcome<Object> {
+    let row = c.first(sql::OBJECT, &[&bucket.0.as_slice(), &key.as_str().as_bytes()]).await?;
+    object(&row.ok_or_else(|| Error::not_found(format!("no object {key}")))?)
+}
+
+pub(super) async fn delete(
+    c: &Session,
+    now: Now,
+    bucket: BucketId,
+    key: &ObjectKey,
+    condition: &Precondition,
+    fate: Fate,
+) -> Outcome<bool> {
+    let (_, there) = try_join!(c.begin(), there(c, bucket, key))?;
+    check(condition, there.as_ref())?;
+    let Some(there) = there else { return Ok(false) };
+    let bytes = int(there.manifest.size_bytes());
+    let mut change = Change { objects: -1, object_bytes: -bytes, ..Change::default() };
+    match fate {
+        Fate::Release => chunks::release(c, now, there.manifest.chunks()).await?,
+        Fate::Trash => {
+            trash::keep(c, now, bucket, key).await?;
+            change.trash_bytes = bytes;
+        }
+    }
+    let at: super::session::Params<'_> = &[&bucket.0.as_slice(), &key.as_str().as_bytes()];
+    try_join!(c.execute(sql::DELETE_OBJECT, at), usage::change(c, bucket, there.version, change))?;
+    Ok(true)
+}
+
+pub(super) async fn scan(c: &Session, bucket: BucketId, prefix: &str, start: &ScanStart, max: usize) -> Outcome<Vec<ObjectHead>> {
+    let begin = match start {
+        ScanStart::First => Vec::new(),
+        // The first text after another is that text and a zero byte.
+        ScanStart::After(text) => [text.as_bytes(), &[0]].concat(),
+        ScanStart::From(text) => text.as_bytes().to_vec(),
+    };
+    let begin = begin.max(prefix.as_bytes().to_vec());
+    let rows = c.query(sql::SCAN_OBJECTS, &[&bucket.0.as_slice(), &begin, &prefix_end(prefix), &limit(max)]).await?;
+    rows.iter().map(head).collect()
+}
+
+pub(super) async fn copy(c: &Session, numbers: &Numbers, now: Now, copy: &CopyObject) -> Outcome<Object> {
+    let (_, source) = try_join!(c.begin(), get(c, copy.source_bucket, &copy.source_key))?;
+    if source.head.version != copy.source_version {
+        return Err(Error::conflict("the object to copy was replaced").into());
+    }
+    let ((), there) = try_join!(buckets::hold(c, copy.object.bucket), there(c, copy.object.bucket, &copy.object.key))?;
+    check(&copy.object.precondition, there.as_ref())?;
+    // A source that went meanwhile has released its chunks: then they may be counted no more, and it is a conflict.
+    let counted = Counted::new(source.manifest.chunks(), &[])?;
+    counted.count(c, numbers).await.map_err(|fail| match fail {
+        super::fail::Fail::Rule(_) => Error::conflict("the object to copy was replaced").into(),
+        fail => fail,
+    })?;
+    place(c, now, &copy.object, source.manifest, there).await
+}

@@ -1,0 +1,174 @@
+//! Every statement, so that one test can see that each finds its rows by an index.
+//!
+//! The store's clock is the server's; a parameter that is not null stands in for it in tests. Rows are locked in the order of their ids wherever there are
+//! several.
+
+/// The time: parameter `$n`, or the server's clock.
+macro_rules! now {
+    ($n:literal) => {
+        concat!("coalesce($", $n, "::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)")
+    };
+}
+
+macro_rules! statements {
+    ($($name:ident = $sql:expr;)+) => {
+        $(pub(super) const $name: &str = $sql;)+
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $sql)),+];
+    };
+}
+
+macro_rules! head {
+    () => {
+        "key, version, size, etag, modified, metadata"
+    };
+}
+
+macro_rules! job {
+    () => {
+        "chunk, priority, state, epoch, attempts, not_before, updated, failure"
+    };
+}
+
+macro_rules! chunk {
+    () => {
+        "id, size, data, parity, roots, nodes, shards"
+    };
+}
+
+statements! {
+    CLUSTER = "SELECT replace(id::text, '-', '') FROM cyx.cluster WHERE singleton = 1";
+    NOW = concat!("SELECT ", now!(1));
+
+    INSERT_BUCKET = "INSERT INTO cyx.buckets (id, name, owner, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    BUCKET_BY_NAME = "SELECT id, name, owner, created FROM cyx.buckets WHERE name = $1";
+    BUCKETS_BY_OWNER = "SELECT id, name, owner, created FROM cyx.buckets WHERE owner = $1 ORDER BY name";
+    // Held against its deletion until the transaction ends.
+    HOLD_BUCKET = "SELECT 1 FROM cyx.buckets WHERE id = $1 FOR KEY SHARE";
+    LOCK_BUCKET = "SELECT 1 FROM cyx.buckets WHERE id = $1 FOR UPDATE";
+    BUCKET_IS_USED = "SELECT 1 FROM cyx.objects WHERE bucket = $1 ORDER BY key LIMIT 1";
+    BUCKET_UPLOADS = "SELECT id FROM cyx.uploads WHERE bucket = $1";
+    DELETE_BUCKET = "DELETE FROM cyx.buckets WHERE id = $1";
+
+    CHANGE_USAGE = "INSERT INTO cyx.usage AS u (bucket, slot, objects, object_bytes, part_bytes, trash_bytes) VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (bucket, slot) DO UPDATE SET objects = u.objects + excluded.objects, object_bytes = u.object_bytes + excluded.object_bytes,
+            part_bytes = u.part_bytes + excluded.part_bytes, trash_bytes = u.trash_bytes + excluded.trash_bytes";
+    USAGE = "SELECT coalesce(sum(objects), 0)::bigint, coalesce(sum(object_bytes), 0)::bigint, coalesce(sum(part_bytes), 0)::bigint,
+            coalesce(sum(trash_bytes), 0)::bigint
+        FROM cyx.buckets b LEFT JOIN cyx.usage u ON u.bucket = b.id WHERE b.id = $1 GROUP BY b.id";
+    DELETE_USAGE = "DELETE FROM cyx.usage WHERE bucket = $1";
+
+    // The counter's row is locked until the lease is committed, so that epochs become visible in their order: see `leases.rs`.
+    BEGIN_LEASE = concat!("WITH next AS (UPDATE cyx.cluster SET last_epoch = last_epoch + 1 WHERE singleton = 1 RETURNING last_epoch)
+        INSERT INTO cyx.leases (epoch, expires) SELECT last_epoch, t.now + least($2, 9223372036854775807 - t.now)
+        FROM next, (SELECT ", now!(1), " AS now) t RETURNING epoch, expires");
+    LIVE_LEASE = concat!("SELECT epoch, expires FROM cyx.leases WHERE epoch = $2 AND expires >= ", now!(1));
+    // Held against the fence until the transaction ends.
+    HOLD_LEASE = concat!("SELECT epoch, expires FROM cyx.leases WHERE epoch = $2 AND expires >= ", now!(1), " FOR SHARE");
+    SPEND_LEASE = concat!("DELETE FROM cyx.leases WHERE epoch = $2 AND expires >= ", now!(1));
+    RENEW_LEASE = concat!("UPDATE cyx.leases SET expires = t.now + least($3, 9223372036854775807 - t.now) FROM (SELECT ", now!(1),
+        " AS now) t WHERE epoch = $2 AND expires >= t.now RETURNING epoch, expires");
+    DELETE_LEASE = "DELETE FROM cyx.leases WHERE epoch = $1";
+    DELETE_EXPIRED_LEASES = concat!("DELETE FROM cyx.leases WHERE expires < ", now!(1));
+    DELETE_ALL_LEASES = "DELETE FROM cyx.leases";
+    FENCE = "SELECT coalesce((SELECT min(epoch) FROM cyx.leases), last_epoch + 1) FROM cyx.cluster WHERE singleton = 1";
+
+    OBJECT = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2");
+    LOCK_OBJECT = "SELECT etag, version, inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2 FOR UPDATE";
+    INSERT_OBJECT = "INSERT INTO cyx.objects (bucket, key, version, size, etag, modified, metadata, inline, chunks)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    UPDATE_OBJECT = "UPDATE cyx.objects SET version = $3, size = $4, etag = $5, modified = $6, metadata = $7, inline = $8, chunks = $9
+        WHERE bucket = $1 AND key = $2";
+    DELETE_OBJECT = "DELETE FROM cyx.objects WHERE bucket = $1 AND key = $2";
+    SCAN_OBJECTS = concat!("SELECT ", head!(), " FROM cyx.objects WHERE bucket = $1 AND key >= $2 AND key < $3 ORDER BY key LIMIT $4");
+
+    TRASH_OBJECT = concat!("INSERT INTO cyx.trash (bucket, ", head!(), ", inline, chunks, deleted)
+        SELECT bucket, ", head!(), ", inline, chunks, ", now!(1), " FROM cyx.objects WHERE bucket = $2 AND key = $3 ON CONFLICT DO NOTHING");
+    LOCK_TRASHED = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.trash WHERE bucket = $1 AND key = $2 AND version = $3 FOR UPDATE");
+    DELETE_TRASHED = "DELETE FROM cyx.trash WHERE bucket = $1 AND key = $2 AND version = $3";
+    SCAN_TRASH = concat!("SELECT ", head!(), ", deleted FROM cyx.trash
+        WHERE bucket = $1 AND (key, version) > ($2, $3) AND key < $4 ORDER BY key, version LIMIT $5");
+    OLD_TRASH = concat!("SELECT bucket, key, version, inline, chunks FROM cyx.trash
+        WHERE deleted <= ", now!(1), " - $2 ORDER BY deleted LIMIT $3 FOR UPDATE SKIP LOCKED");
+    BUCKET_TRASH = "SELECT bucket, key, version, inline, chunks FROM cyx.trash WHERE bucket = $1 ORDER BY key, version LIMIT $2 FOR UPDATE";
+
+    // Those that are brought along: new, or counted once more and with the copies just made durable.
+    PUT_CHUNKS = "INSERT INTO cyx.chunks AS c (id, refs, size, data, parity, roots, nodes, shards)
+        SELECT id, refs, size, data, parity, roots, nodes::integer[], shards::smallint[]
+        FROM unnest($1::bytea[], $2::bigint[], $3::integer[], $4::smallint[], $5::smallint[], $6::bytea[], $7::text[], $8::text[])
+            AS new (id, refs, size, data, parity, roots, nodes, shards)
+        ON CONFLICT (id) DO UPDATE SET refs = c.refs + excluded.refs, dead_since = NULL, fence = NULL, nodes = excluded.nodes,
+            shards = excluded.shards";
+    // Those that must be there already.
+    COUNT_CHUNKS = "WITH there AS (SELECT c.id, named.times FROM unnest($1::bytea[], $2::bigint[], $3::integer[]) AS named (id, times, size)
+            JOIN cyx.chunks c ON c.id = named.id WHERE c.refs > 0 AND c.size = named.size ORDER BY c.id FOR UPDATE OF c)
+        UPDATE cyx.chunks c SET refs = c.refs + there.times FROM there WHERE c.id = there.id";
+    RELEASE_CHUNKS = concat!("WITH there AS (SELECT c.id, named.times FROM unnest($2::bytea[], $3::bigint[]) AS named (id, times)
+            JOIN cyx.chunks c ON c.id = named.id ORDER BY c.id FOR UPDATE OF c)
+        UPDATE cyx.chunks c SET refs = c.refs - there.times, dead_since = CASE WHEN c.refs = there.times THEN ", now!(1), " END
+        FROM there WHERE c.id = there.id");
+    CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id = ANY($1)");
+    LOCK_CHUNK = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id = $1 AND refs > 0 FOR UPDATE");
+    SET_COPIES = "UPDATE cyx.chunks SET nodes = $2, shards = $3 WHERE id = $1";
+    SCAN_CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id > $1 AND refs > 0 ORDER BY id LIMIT $2");
+    DEAD_CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE dead_since IS NOT NULL AND id > $2
+            AND (fence IS NOT NULL OR dead_since <= ", now!(1), " - $3) ORDER BY id LIMIT $4 FOR UPDATE");
+    CLAIM_CHUNKS = "UPDATE cyx.chunks SET fence = $2 WHERE id = ANY($1)";
+    FINISH_CHUNK = "DELETE FROM cyx.chunks WHERE id = $1 AND refs = 0 AND fence = $2";
+
+    LOCK_JOBS = concat!("SELECT ", job!(), " FROM cyx.jobs WHERE chunk = ANY($1) ORDER BY chunk FOR UPDATE");
+    LOCK_JOB = concat!("SELECT ", job!(), " FROM cyx.jobs WHERE chunk = $1 FOR UPDATE");
+    PUT_JOBS = "INSERT INTO cyx.jobs (chunk, priority, state, epoch, attempts, not_before, updated, failure)
+        SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
+        ON CONFLICT (chunk) DO UPDATE SET priority = excluded.priority, state = excluded.state, epoch = excluded.epoch,
+            attempts = excluded.attempts, not_before = excluded.not_before, updated = excluded.updated, failure = excluded.failure";
+    FREE_JOBS = concat!("SELECT ", job!(), " FROM cyx.jobs j
+        WHERE state IN ('pending', 'in_progress') AND CASE WHEN epoch IS NULL THEN not_before <= ", now!(1), "
+            ELSE NOT EXISTS (SELECT 1 FROM cyx.leases l WHERE l.epoch = j.epoch AND l.expires >= ", now!(1), ") END
+        ORDER BY priority, chunk LIMIT $2 FOR UPDATE OF j SKIP LOCKED");
+    SCAN_JOBS = concat!("SELECT ", job!(), " FROM cyx.jobs WHERE chunk > $1 ORDER BY chunk LIMIT $2");
+    DELETE_OLD_JOBS = concat!("DELETE FROM cyx.jobs WHERE chunk = ANY(ARRAY(SELECT chunk FROM cyx.jobs
+            WHERE state IN ('completed', 'failed') AND updated <= ", now!(1), " - $2 ORDER BY updated LIMIT $3 FOR UPDATE SKIP LOCKED))");
+
+    INSERT_UPLOAD = "INSERT INTO cyx.uploads (id, bucket, key, created, metadata) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    UPLOAD = "SELECT id, bucket, key, created, metadata FROM cyx.uploads WHERE id = $1";
+    // Held against completion and abortion until the transaction ends.
+    HOLD_UPLOAD = "SELECT id, bucket, key, created, metadata FROM cyx.uploads WHERE id = $1 FOR KEY SHARE";
+    LOCK_UPLOAD = "SELECT id, bucket, key, created, metadata FROM cyx.uploads WHERE id = $1 FOR UPDATE";
+    SCAN_UPLOADS = "SELECT id, bucket, key, created, metadata FROM cyx.uploads
+        WHERE bucket = $1 AND (key, id) > ($2, $3) AND key < $4 ORDER BY key, id LIMIT $5";
+    DELETE_UPLOAD = "DELETE FROM cyx.uploads WHERE id = $1";
+    LOCK_PART = "SELECT chunks FROM cyx.parts WHERE upload = $1 AND number = $2 FOR UPDATE";
+    INSERT_PART = "INSERT INTO cyx.parts (upload, number, version, size, etag, modified, system, chunks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    UPDATE_PART = "UPDATE cyx.parts SET version = $3, size = $4, etag = $5, modified = $6, system = $7, chunks = $8
+        WHERE upload = $1 AND number = $2";
+    SCAN_PARTS = "SELECT number, version, size, etag, modified, system, chunks FROM cyx.parts
+        WHERE upload = $1 AND number > $2 ORDER BY number LIMIT $3";
+    DELETE_PARTS = "DELETE FROM cyx.parts WHERE upload = $1";
+
+    PUT_ACCESS_KEY = "INSERT INTO cyx.access_keys (id, account, name, sealed_secret, created) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (id) DO UPDATE SET account = excluded.account, name = excluded.name, sealed_secret = excluded.sealed_secret,
+            created = excluded.created";
+    ACCESS_KEY = "SELECT id, account, name, sealed_secret, created FROM cyx.access_keys WHERE id = $1";
+    ALL_ACCESS_KEYS = "SELECT id, account, name, sealed_secret, created FROM cyx.access_keys ORDER BY id";
+
+    PUT_NODE = "INSERT INTO cyx.nodes (id, name, host, operator, subnet, region, address, public_key, capacity, reserved)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, host = excluded.host, operator = excluded.operator, subnet = excluded.subnet,
+            region = excluded.region, address = excluded.address, public_key = excluded.public_key, capacity = excluded.capacity,
+            reserved = excluded.reserved";
+    ALL_NODES = "SELECT id, name, host, operator, subnet, region, address, public_key, capacity, reserved FROM cyx.nodes ORDER BY name";
+    LOCK_STATUS = "SELECT node, state, since, last_heartbeat, drain_requested, maintenance_until, failures FROM cyx.node_statuses
+        WHERE node = $1 FOR UPDATE";
+    INSERT_STATUS = "INSERT INTO cyx.node_statuses (node, state, since, last_heartbeat, drain_requested, maintenance_until, failures)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+    UPDATE_STATUS = "UPDATE cyx.node_statuses SET state = $2, since = $3, last_heartbeat = $4, drain_requested = $5, maintenance_until = $6,
+            failures = $7 WHERE node = $1";
+    ALL_STATUSES = "SELECT node, state, since, last_heartbeat, drain_requested, maintenance_until, failures FROM cyx.node_statuses ORDER BY node";
+
+    NUMBERS_OF = "SELECT number, id FROM cyx.node_numbers WHERE id = ANY($1)";
+    NODES_OF = "SELECT number, id FROM cyx.node_numbers WHERE number = ANY($1)";
+    NEW_NUMBERS = "INSERT INTO cyx.node_numbers (number, id)
+        SELECT (SELECT coalesce(max(number), 0) FROM cyx.node_numbers) + new.n, new.id FROM unnest($1::bytea[]) WITH ORDINALITY AS new (id, n)
+        WHERE NOT EXISTS (SELECT 1 FROM cyx.node_numbers known WHERE known.id = new.id)";
+}

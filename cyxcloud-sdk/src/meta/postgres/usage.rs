@@ -1,0 +1,41 @@
+//! What each bucket holds, counted in the transactions that change it, in slots so that they do not wait for each other.
+
+use cyxcloud_core::Error;
+use cyxcloud_core::id::{BucketId, VersionId};
+use cyxcloud_core::port::Usage;
+
+use super::fail::Outcome;
+use super::row::{int, uint};
+use super::session::Session;
+use super::sql;
+
+/// So many writers of a bucket commit at once.
+const SLOTS: u8 = 16;
+
+/// What a transaction adds to the counters of a bucket.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Change {
+    pub(super) objects: i64,
+    pub(super) object_bytes: i64,
+    pub(super) part_bytes: i64,
+    pub(super) trash_bytes: i64,
+}
+
+/// Bytes that are added where `new` takes the place of `old`.
+pub(super) fn growth(new: u64, old: u64) -> i64 {
+    int(new) - int(old)
+}
+
+/// `by` whom names the slot: something that is different for every writer.
+pub(super) async fn change(c: &Session, bucket: BucketId, by: VersionId, change: Change) -> Outcome<()> {
+    let slot = i16::from(by.0[15] % SLOTS);
+    let Change { objects, object_bytes, part_bytes, trash_bytes } = change;
+    c.execute(sql::CHANGE_USAGE, &[&bucket.0.as_slice(), &slot, &objects, &object_bytes, &part_bytes, &trash_bytes]).await?;
+    Ok(())
+}
+
+pub(super) async fn get(c: &Session, bucket: BucketId) -> Outcome<Usage> {
+    let row = c.first(sql::USAGE, &[&bucket.0.as_slice()]).await?;
+    let row = row.ok_or_else(|| Error::not_found(format!("no bucket {bucket}")))?;
+    Ok(Usage { objects: uint(&row, 0)?, object_bytes: uint(&row, 1)?, part_bytes: uint(&row, 2)?, trash_bytes: uint(&row, 3)? })
+}
