@@ -47,7 +47,9 @@ pub fn run<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F) {
     });
 }
 
-cyxcloud_core::meta_conformance!(crate::run);
+mod postgres {
+    cyxcloud_core::meta_conformance!(crate::run);
+}
 
 const NOW: Timestamp = Timestamp(1_000_000);
 const BUCKET: BucketId = BucketId([1; 16]);

@@ -30,7 +30,9 @@ pub fn run<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F) {
     });
 }
 
-cyxcloud_core::meta_conformance!(crate::run);
+mod sqlite {
+    cyxcloud_core::meta_conformance!(crate::run);
+}
 
 /// Opens the file with a clock that stands.
 async fn open(path: &Path) -> Result<SqliteMeta> {

@@ -59,6 +59,11 @@ impl Postgres {
         Ok(this)
     }
 
+    /// Whether it can be started on this machine.
+    pub fn is_installed() -> bool {
+        binaries().is_ok()
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.join("data")
     }

@@ -2,13 +2,15 @@
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, neon, sh, store_crash, suites};
+use crate::suites::Against;
+use crate::{fuzz, meta, neon, sh, store_crash, suites};
 
 /// Crates that would bring a runtime, sockets or files into core.
 const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "reqwest", "rusqlite", "cyxcloud-sdk"];
 
 /// Every test there is.
 pub fn test() -> Result<()> {
+    meta::install()?;
     sh::run("cargo", &["test", "--workspace", "--quiet"])?;
     // The whole workspace has AWS-LC, through the benches; sealing without it is tested by itself.
     sh::run("cargo", &["test", "-p", "cyxcloud-core", "--lib", "--quiet", "data::seal"])?;
@@ -18,8 +20,9 @@ pub fn test() -> Result<()> {
     store_crash::run(30, 8)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
-    suites::s3_clients(None, 1024, false)?;
-    suites::s3_clients(None, 256, true)?;
+    suites::s3_clients(None, 1024, Against::Dev)?;
+    suites::s3_clients(None, 256, Against::Cluster)?;
+    suites::s3_clients(Some("boto3,raw"), 64, Against::ClusterOnPostgres)?;
     suites::cluster("direct", &[])?;
     suites::cluster("lifecycle", &[])?;
     suites::lost_nodes()?;

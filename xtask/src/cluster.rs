@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use cyxcloud_test_servers::{Postgres, PostgresSettings};
 use serde_json::{Value, json};
 
-use crate::sh;
+use crate::{meta, sh};
 
 /// Until all nodes are online.
 const START_TIME: Duration = Duration::from_secs(120);
@@ -30,6 +31,10 @@ pub struct ClusterArgs {
     /// Rebalancers; without any the gateway repairs.
     #[arg(long, default_value_t = 1)]
     pub rebalancers: usize,
+    /// Keep the metadata in a PostgreSQL server that is started for it and ends with it, so in a fresh data directory only. DATABASE_URL in the
+    /// environment names one that lasts.
+    #[arg(long)]
+    pub postgres: bool,
     /// Print one line of JSON when every node is online.
     #[arg(long)]
     pub json: bool,
@@ -69,6 +74,7 @@ impl ClusterArgs {
         Ok(Self {
             nodes,
             rebalancers: 1,
+            postgres: false,
             json: false,
             data_dir,
             http_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -100,6 +106,8 @@ pub fn run(args: &ClusterArgs) -> Result<()> {
 /// Processes that run; they end when this is dropped.
 pub struct Cluster {
     processes: Vec<Process>,
+    /// Ends after the processes.
+    postgres: Option<Postgres>,
     remove: Option<PathBuf>,
     /// What `--json` prints.
     pub about: Value,
@@ -124,7 +132,11 @@ impl Cluster {
         };
         let data_dir = std::path::absolute(&args.data_dir)?;
         std::fs::create_dir_all(&data_dir)?;
-        let mut cluster = Self { processes: Vec::new(), remove: None, about: Value::Null };
+        let mut cluster = Self { processes: Vec::new(), postgres: None, remove: None, about: Value::Null };
+        if args.postgres {
+            meta::install()?;
+            cluster.postgres = Some(Postgres::start(PostgresSettings::default())?);
+        }
         cluster.start_gateway(args, &bin, &data_dir)?;
         // All at once: each waits for its own disk and for the gateway.
         let started: Vec<(String, Child, Vec<String>)> =
@@ -166,6 +178,7 @@ impl Cluster {
             "--allow-node-cidr=127.0.0.0/8".into(),
             format!("--repair={}", args.rebalancers == 0),
         ];
+        command.extend(self.database());
         command.extend(args.upkeep.iter().chain(&args.gateway_arg).cloned());
         let mut child = spawn(&command, &[], Stdio::piped())?;
         let said = said(&mut child, "the gateway")?;
@@ -180,6 +193,11 @@ impl Cluster {
         }
         self.processes.push(Process { name: "gateway".into(), child, command, said, ended: false });
         Ok(())
+    }
+
+    /// The argument that names the server; it has no password.
+    fn database(&self) -> Option<String> {
+        self.postgres.as_ref().map(|server| format!("--database-url={}", server.url("postgres")))
     }
 
     fn gateway(&self, field: &str) -> &str {
@@ -213,6 +231,7 @@ impl Cluster {
             format!("--data-dir={}", text(&data_dir.join("gateway"))),
             "--allow-node-cidr=127.0.0.0/8".into(),
         ];
+        command.extend(self.database());
         command.extend(args.upkeep.iter().cloned());
         let child = spawn(&command, &[], Stdio::null())?;
         self.processes.push(Process { name: format!("rebalancer-{number}"), child, command, said: Value::Null, ended: false });

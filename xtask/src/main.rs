@@ -6,6 +6,7 @@ mod cluster;
 mod dev_cluster;
 mod fuzz;
 mod lines;
+mod meta;
 mod neon;
 mod rocksdb;
 mod sh;
@@ -24,7 +25,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Every test: the crates', real S3 clients, kill -9, power cuts, lost nodes, self-healing, memory, fuzzing, 64-bit ARM. Installs what it needs and says so.
-    Test,
+    Test {
+        /// Only the tests of this: meta, the metadata stores.
+        only: Option<TestSubject>,
+    },
     /// What the gate runs: format, lints, purity of core, documentation, then every test. Changes no file.
     Ci,
     /// Formats and applies what clippy can mend.
@@ -40,6 +44,9 @@ enum Command {
         /// Against gateway, nodes and rebalancer as processes instead of `cyxcloud dev`.
         #[arg(long)]
         cluster: bool,
+        /// With the metadata in a PostgreSQL server that is started for it.
+        #[arg(long, requires = "cluster")]
+        postgres: bool,
     },
     /// A gateway, nodes and a rebalancer as processes on this machine, until Ctrl-C.
     Cluster(Box<cluster::ClusterArgs>),
@@ -128,13 +135,21 @@ enum Command {
     PastedLines,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum TestSubject {
+    Meta,
+}
+
 fn main() -> anyhow::Result<()> {
     sh::enter_workspace()?;
     match Cli::parse().command {
-        Command::Test => ci::test(),
+        Command::Test { only: None } => ci::test(),
+        Command::Test { only: Some(TestSubject::Meta) } => meta::test(),
         Command::Ci => ci::gate(),
         Command::Fix => ci::fix(),
-        Command::S3Clients { only, big_mib, cluster } => suites::s3_clients(only.as_deref(), big_mib, cluster),
+        Command::S3Clients { only, big_mib, cluster, postgres } => {
+            suites::s3_clients(only.as_deref(), big_mib, suites::Against::new(cluster, postgres))
+        }
         Command::Cluster(args) => cluster::run(&args),
         Command::Kill9 { rounds } => suites::kill9(rounds),
         Command::ClusterKill9 { rounds } => suites::cluster("kill9", &["--rounds", &rounds.to_string()]),

@@ -42,16 +42,10 @@ fn library() -> Result<String> {
     if let Some(directory) = find()? {
         return Ok(directory);
     }
-    let packages = PACKAGES.join(" ");
-    if !sh::has("apt-get") || sh::output("id", &["-u"])?.trim() != "0" {
-        bail!("the RocksDB store needs Debian, and as root: apt-get update && apt-get install {packages}; or ROCKSDB_LIB_DIR");
-    }
-    eprintln!("installing RocksDB and clang");
-    sh::run("apt-get", &["update", "-qq"])?;
-    sh::run("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], &PACKAGES[..]].concat())?;
+    sh::install("the RocksDB store (without ROCKSDB_LIB_DIR)", &PACKAGES)?;
     match find()? {
         Some(directory) => Ok(directory),
-        None => bail!("{packages} are installed, but the C compiler finds no librocksdb.so"),
+        None => bail!("RocksDB is installed, but the C compiler finds no librocksdb.so"),
     }
 }
 

@@ -40,6 +40,17 @@ pub fn has(program: &str) -> bool {
     Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
+/// Installs packages of Debian that `what` needs; says which they are where that cannot be done here.
+pub fn install(what: &str, packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    if !has("apt-get") || output("id", &["-u"])?.trim() != "0" {
+        bail!("{what} needs packages of Debian; as root: apt-get update && apt-get install -y {list}");
+    }
+    eprintln!("{what} needs {list}: installing");
+    run("apt-get", &["update", "-qq"])?;
+    run("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
+}
+
 /// The release binary of the workspace, built when it is stale.
 pub fn cyxcloud() -> Result<PathBuf> {
     run("cargo", &["build", "--release", "--bin", "cyxcloud"])?;

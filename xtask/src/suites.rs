@@ -13,10 +13,33 @@ use crate::{lines, sh};
 /// Where virtual environments and node modules of the suites are kept between runs.
 const WORK_DIR: &str = "target/s3-clients";
 
-/// Real S3 clients against a fresh cluster: `cyxcloud dev`, or processes.
-pub fn s3_clients(only: Option<&str>, big_mib: u32, as_processes: bool) -> Result<()> {
-    if as_processes {
-        let cluster = Cluster::temporary(&ClusterArgs::fresh(14)?)?;
+/// What the clients talk to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// `cyxcloud dev`.
+    Dev,
+    /// Gateway, nodes and rebalancer as processes.
+    Cluster,
+    /// The same with the metadata in PostgreSQL.
+    ClusterOnPostgres,
+}
+
+impl Against {
+    /// As flags say it.
+    pub fn new(cluster: bool, postgres: bool) -> Self {
+        match (cluster, postgres) {
+            (_, true) => Self::ClusterOnPostgres,
+            (true, false) => Self::Cluster,
+            (false, false) => Self::Dev,
+        }
+    }
+}
+
+/// Real S3 clients against a fresh cluster.
+pub fn s3_clients(only: Option<&str>, big_mib: u32, against: Against) -> Result<()> {
+    if against != Against::Dev {
+        let args = ClusterArgs { postgres: against == Against::ClusterOnPostgres, ..ClusterArgs::fresh(14)? };
+        let cluster = Cluster::temporary(&args)?;
         return drive(&cluster.about, &sh::executables()?.join("cyxcloud"), only, big_mib);
     }
     let binary = sh::cyxcloud()?;

@@ -157,7 +157,11 @@ impl Meta for PostgresMeta {
     }
 
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
-        look!(self, c, buckets::create(c, &bucket).await)
+        // Not as a single statement: tried again after a lost connection it would find its own bucket.
+        transact!(self, c, {
+            c.begin().await?;
+            buckets::create(c, &bucket).await
+        })
     }
 
     async fn bucket(&self, name: &BucketName) -> Result<Bucket> {

@@ -34,7 +34,8 @@ macro_rules! transact {
     }};
 }
 
-/// As [`transact`], of statements that need no transaction: each sees what was committed before it.
+/// As [`transact`], of statements that need no transaction: each sees what was committed before it. They may be carried out twice, where a
+/// connection is lost.
 macro_rules! look {
     ($meta:expr, $session:ident, $body:expr) => {{
         let mut tries = $crate::meta::postgres::session::Tries::default();
