@@ -61,7 +61,7 @@ class Process:
 class Cluster:
     """`nodes` nodes on loopback ports. Heartbeats and timers are short, so that tests need not wait."""
 
-    def __init__(self, binaries, nodes=14, timers=None, rebalancer=True, gateway_flags=(), node_env=None, near="127.0.0.1", far="127.0.0.1",
+    def __init__(self, binaries, nodes=14, timers=None, rebalancer=True, gateway_flags=(), rebalancer_flags=(), node_env=None, near="127.0.0.1", far="127.0.0.1",
                  far_prefix=(), cidr="127.0.0.0/8"):
         """Nodes serve at the address `far`, started with `far_prefix`, everybody else at `near`."""
         self.far, self.far_prefix, self.cidr = far, far_prefix, cidr
@@ -86,7 +86,7 @@ class Cluster:
         self.rebalancer = None
         if rebalancer:
             self.rebalancer = self.process("rebalancer", "cyxcloud-rebalancer", {}, [
-                f"--data-dir={data}", f"--http-addr={near}:{(port := free_port())}", *common])
+                f"--data-dir={data}", f"--http-addr={near}:{(port := free_port())}", *common, *rebalancer_flags])
             self.rebalancer.metrics = f"http://{near}:{port}"
         self.start()
 

@@ -1,15 +1,12 @@
 """kill -9 of storage nodes, of the gateway and of the rebalancer under load: no acked object is lost, and the cluster heals."""
 
 import random
-import threading
 import time
 from collections import Counter
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from cluster import Cluster
 from dev import arguments, body, check
-from load import SIZES, Writer, abort_uploads, listed, read, settle
+from load import SIZES, Tolerant, abort_uploads, listed, read, settle
 
 BUCKET = "kill9"
 WRITERS = 4
@@ -17,44 +14,6 @@ WRITERS = 4
 KEPT = 40
 # Any four of 14 nodes may be lost.
 TOLERANCE = 4
-
-
-class Tolerant(Writer):
-    """Writes and reads back until it is stopped. What fails may or may not have happened."""
-
-    def __init__(self, *args):
-        super().__init__(*args, keys=12)
-        self.go, self.turn, self.stop = threading.Event(), threading.Lock(), False
-        self.done, self.failed = [], []
-        self.go.set()
-
-    def run(self):
-        while self.go.wait() and not self.stop:
-            with self.turn:
-                kind = self.random.choice(["write", "read"])
-                begun = time.monotonic()
-                try:
-                    if kind == "write":
-                        self.write()
-                    elif self.acked:
-                        self.which(self.random.choice(list(self.acked)))
-                    self.done.append((kind, begun, time.monotonic()))
-                    continue
-                except ClientError as error:
-                    why = error.response["Error"]["Code"]
-                    if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
-                        why = f"NOT EXPECTED {error}"
-                except BotoCoreError as error:
-                    why = type(error).__name__
-                except SystemExit:
-                    why = "NOT EXPECTED wrong bytes"
-                self.failed.append((kind, begun, time.monotonic(), why))
-            time.sleep(0.05)
-
-    def pause(self):
-        self.go.clear()
-        with self.turn:
-            pass
 
 
 class Run:

@@ -2,6 +2,9 @@
 
 import random
 import threading
+import time
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from dev import body, check
 
@@ -49,6 +52,44 @@ class Writer(threading.Thread):
         if not match:
             check(False, f"{key}: {None if got is None else len(got)} bytes are none of {allowed}")
         return match[0]
+
+
+class Tolerant(Writer):
+    """Writes and reads back until it is stopped. What fails may or may not have happened."""
+
+    def __init__(self, *args):
+        super().__init__(*args, keys=12)
+        self.go, self.turn, self.stop = threading.Event(), threading.Lock(), False
+        self.done, self.failed = [], []
+        self.go.set()
+
+    def run(self):
+        while self.go.wait() and not self.stop:
+            with self.turn:
+                kind = self.random.choice(["write", "read"])
+                begun = time.monotonic()
+                try:
+                    if kind == "write":
+                        self.write()
+                    elif self.acked:
+                        self.which(self.random.choice(list(self.acked)))
+                    self.done.append((kind, begun, time.monotonic()))
+                    continue
+                except ClientError as error:
+                    why = error.response["Error"]["Code"]
+                    if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
+                        why = f"NOT EXPECTED {error}"
+                except BotoCoreError as error:
+                    why = type(error).__name__
+                except SystemExit:
+                    why = "NOT EXPECTED wrong bytes"
+                self.failed.append((kind, begun, time.monotonic(), why))
+            time.sleep(0.05)
+
+    def pause(self):
+        self.go.clear()
+        with self.turn:
+            pass
 
 
 def read(s3, bucket, key):

@@ -30,6 +30,7 @@ pub fn test() -> Result<()> {
     suites::memory()?;
     suites::kill9(50)?;
     suites::cluster("kill9", &["--rounds", "3"])?;
+    suites::cluster_gateways(2)?;
     fuzz::run(&[], 15)?;
     neon::run()?;
     println!("every test passed");

@@ -62,6 +62,12 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
+    /// Three gateways over one PostgreSQL: gateways killed and the database crashed under load, conditional creates raced through all of them.
+    ClusterGateways {
+        /// Rounds of twelve seconds of killing gateways and one crash of the database.
+        #[arg(long, default_value_t = 10)]
+        rounds: u32,
+    },
     /// Freezes nodes of a cluster of processes with SIGSTOP and measures what PUTs and GETs notice of it.
     ClusterFrozen,
     /// Uploads, downloads and repair between network namespaces that lose packets. Needs root and nft, and says when it is skipped.
@@ -153,6 +159,7 @@ fn main() -> anyhow::Result<()> {
         Command::Cluster(args) => cluster::run(&args),
         Command::Kill9 { rounds } => suites::kill9(rounds),
         Command::ClusterKill9 { rounds } => suites::cluster("kill9", &["--rounds", &rounds.to_string()]),
+        Command::ClusterGateways { rounds } => suites::cluster_gateways(rounds),
         Command::ClusterFrozen => suites::cluster("frozen", &[]),
         Command::ClusterNetns => suites::cluster("netns", &[]),
         Command::StoreCrash { rounds, cuts } => store_crash::run(rounds, cuts),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, ClusterArgs};
 use crate::dev_cluster::{self, DevCluster};
-use crate::{lines, sh};
+use crate::{lines, meta, sh};
 
 /// Where virtual environments and node modules of the suites are kept between runs.
 const WORK_DIR: &str = "target/s3-clients";
@@ -67,6 +67,12 @@ fn drive(about: &Value, binary: &Path, only: Option<&str>, big_mib: u32) -> Resu
 /// One of the suites over gateway, nodes and rebalancer as processes: `tests/faults/cluster_NAME.py`.
 pub fn cluster(name: &str, args: &[&str]) -> Result<()> {
     python_with(&sh::executables()?.join("cyxcloud"), &format!("tests/faults/cluster_{name}.py"), args)
+}
+
+/// Several gateways over one PostgreSQL.
+pub fn cluster_gateways(rounds: u32) -> Result<()> {
+    meta::install()?;
+    cluster("gateways", &["--rounds", &rounds.to_string()])
 }
 
 /// `kill -9` in the middle of writes.
