@@ -18,12 +18,16 @@ use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions};
 use cyxcloud_test_servers::{Postgres, PostgresSettings};
 
 /// One server for all tests, with a database in which the tables are made already.
-static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
-    let server = Postgres::start(PostgresSettings { fsync: false, connections: 500 }).unwrap();
-    server.psql("postgres", "CREATE DATABASE migrated").unwrap();
-    drop(block_on(PostgresMeta::open(&server.url("migrated"), PostgresOptions::default())).unwrap());
-    server
-});
+fn server() -> &'static Postgres {
+    static SERVER: LazyLock<std::result::Result<Postgres, String>> = LazyLock::new(|| {
+        let server = Postgres::start(PostgresSettings { fsync: false, connections: 500 }).map_err(|e| e.to_string())?;
+        server.psql("postgres", "CREATE DATABASE migrated").map_err(|e| e.to_string())?;
+        block_on(PostgresMeta::open(&server.url("migrated"), PostgresOptions::default())).map_err(|e| e.to_string())?;
+        Ok(server)
+    });
+    // Each case says what is missing, not only the first.
+    SERVER.as_ref().unwrap_or_else(|why| panic!("{why}"))
+}
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
@@ -33,8 +37,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn database() -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let name = format!("case_{}", LAST.fetch_add(1, Ordering::Relaxed));
-    SERVER.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE migrated")).unwrap();
-    SERVER.url(&name)
+    server().psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE migrated")).unwrap();
+    server().url(&name)
 }
 
 pub fn run<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F) {
@@ -210,7 +214,7 @@ fn a_server_that_restarts_is_unavailable_and_then_works_again() {
 fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     let url = database();
     let name = url.rsplit('/').next().unwrap();
-    SERVER.psql(name, "INSERT INTO cyx.migrations VALUES (999)").unwrap();
+    server().psql(name, "INSERT INTO cyx.migrations VALUES (999)").unwrap();
     let refused = block_on(PostgresMeta::open(&url, PostgresOptions::default())).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
     assert!(refused.to_string().contains("newer program"), "{refused}");
@@ -221,8 +225,8 @@ fn a_database_of_a_newer_program_is_refused_and_left_alone() {
 
 #[test]
 fn several_programs_may_begin_at_once() {
-    SERVER.psql("postgres", "CREATE DATABASE empty").unwrap();
-    let url = SERVER.url("empty");
+    server().psql("postgres", "CREATE DATABASE empty").unwrap();
+    let url = server().url("empty");
     block_on(async {
         let opened = at_once(4, |_| {
             let url = url.clone();
@@ -262,7 +266,7 @@ fn the_tables_of_the_specification_answer() {
     let url = database();
     let name = url.rsplit('/').next().unwrap();
     block_on(async { furnish(&open(&url).await).await });
-    let psql = |sql: &str| SERVER.psql(name, sql).unwrap();
+    let psql = |sql: &str| server().psql(name, sql).unwrap();
     let columns = [
         ("users", "id, wallet_address, email, username, storage_quota, storage_used, status, created_at"),
         ("buckets", "id, name, owner_id"),
@@ -329,14 +333,14 @@ fn metadata_take_at_most_256_kib_per_gib() {
         }
     });
     // As autovacuum leaves it: the index by node takes in what waits beside it.
-    SERVER.psql(name, "VACUUM ANALYZE").unwrap();
+    server().psql(name, "VACUUM ANALYZE").unwrap();
     let sizes =
         "SELECT relname, pg_total_relation_size(c.oid), pg_indexes_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
         WHERE nspname = 'cyx' AND relkind = 'r' ORDER BY 2 DESC LIMIT 4";
-    let sizes = SERVER.psql(name, sizes).unwrap();
+    let sizes = server().psql(name, sizes).unwrap();
     let sum = "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
         WHERE nspname = 'cyx' AND relkind = 'r'";
-    let bytes: u64 = SERVER.psql(name, sum).unwrap().trim().parse().unwrap();
+    let bytes: u64 = server().psql(name, sum).unwrap().trim().parse().unwrap();
     println!("{} KiB per GiB\n{sizes}", bytes / GIB / 1024);
     assert!(bytes <= GIB * (256 << 10), "{} KiB per GiB\n{sizes}", bytes / GIB / 1024);
 }

@@ -8,8 +8,11 @@ use cyxcloud_test_servers::{Postgres, PostgresSettings};
 
 use super::{PostgresMeta, PostgresOptions, sql};
 
-static SERVER: LazyLock<Postgres> =
-    LazyLock::new(|| Postgres::start(PostgresSettings { fsync: false, ..PostgresSettings::default() }).unwrap());
+fn server() -> &'static Postgres {
+    static SERVER: LazyLock<Result<Postgres, String>> =
+        LazyLock::new(|| Postgres::start(PostgresSettings { fsync: false, ..PostgresSettings::default() }).map_err(|e| e.to_string()));
+    SERVER.as_ref().unwrap_or_else(|why| panic!("{why}"))
+}
 
 /// Tables whose size is bounded by what runs at once or by what people set up.
 const SMALL: [&str; 6] = ["cluster", "leases", "access_keys", "nodes", "node_statuses", "node_numbers"];
@@ -31,22 +34,22 @@ INSERT INTO cyx.jobs SELECT pg_temp.id(n), n % 5, CASE WHEN n % 10 = 0 THEN 'pen
 ";
 
 async fn open(database: &str) -> PostgresMeta {
-    PostgresMeta::open(&SERVER.url(database), PostgresOptions::default()).await.unwrap()
+    PostgresMeta::open(&server().url(database), PostgresOptions::default()).await.unwrap()
 }
 
 /// Plans as they are once the server has seen a statement so often that it plans for any parameters.
 #[tokio::test]
 async fn every_statement_finds_its_rows_by_an_index() {
-    SERVER.psql("postgres", "CREATE DATABASE plans").unwrap();
+    server().psql("postgres", "CREATE DATABASE plans").unwrap();
     drop(open("plans").await);
-    SERVER.psql("plans", FILL).unwrap();
-    SERVER.psql("plans", "VACUUM ANALYZE").unwrap();
+    server().psql("plans", FILL).unwrap();
+    server().psql("plans", "VACUUM ANALYZE").unwrap();
     let mut found = Vec::new();
     for (name, sql) in sql::ALL {
         let parameters = (1..20).filter(|n| sql.contains(&format!("${n}"))).count();
         let nulls = if parameters == 0 { String::new() } else { format!("({})", vec!["NULL"; parameters].join(", ")) };
         let explain = format!("SET plan_cache_mode = force_generic_plan; PREPARE p AS {sql}; EXPLAIN (COSTS OFF) EXECUTE p{nulls}");
-        let plan = SERVER.psql("plans", &explain).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let plan = server().psql("plans", &explain).unwrap_or_else(|e| panic!("{name}: {e}"));
         let scanned =
             plan.lines().filter_map(|line| line.split("Seq Scan on ").nth(1)).map(|rest| rest.split(' ').next().unwrap_or_default());
         if scanned.clone().any(|table| !SMALL.contains(&table)) {
@@ -56,7 +59,7 @@ async fn every_statement_finds_its_rows_by_an_index() {
     assert!(found.is_empty(), "{}", found.join("\n"));
     let by_node = "SET plan_cache_mode = force_generic_plan; PREPARE p AS SELECT id FROM cyx.chunks WHERE nodes @> ARRAY[$1::integer];
         EXPLAIN (COSTS OFF) EXECUTE p(NULL)";
-    let plan = SERVER.psql("plans", by_node).unwrap();
+    let plan = server().psql("plans", by_node).unwrap();
     assert!(plan.contains("chunks_by_node"), "{plan}");
 }
 
@@ -71,12 +74,12 @@ UPDATE cyx.cluster SET last_epoch = 41;
 
 #[tokio::test]
 async fn a_database_of_the_first_schema_is_brought_up_to_date() {
-    SERVER.psql("postgres", "CREATE DATABASE first").unwrap();
+    server().psql("postgres", "CREATE DATABASE first").unwrap();
     let first = include_str!("migrations/0001.sql");
     let made = format!(
         "CREATE SCHEMA cyx; CREATE TABLE cyx.migrations (version integer PRIMARY KEY); {first}; INSERT INTO cyx.migrations VALUES (1); {FIRST}"
     );
-    SERVER.psql("first", &made).unwrap();
+    server().psql("first", &made).unwrap();
     let meta = open("first").await;
     let bucket = BucketId([1; 16]);
     assert_eq!(meta.bucket(&BucketName::new("first").unwrap()).await.unwrap().id, bucket);
@@ -87,8 +90,8 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     assert_eq!(meta.begin_lease(1000).await.unwrap().epoch, 42);
     assert!(meta.delete_object(bucket, &ObjectKey::new("a").unwrap(), Precondition::None, Fate::Release).await.unwrap());
     assert_eq!(meta.chunks(&[ChunkId([1; 32])]).await.unwrap(), [None]);
-    assert_eq!(SERVER.psql("first", "SELECT name, owner_id FROM buckets").unwrap(), "first|01010101010101010101010101010101\n");
-    let applied = SERVER.psql("first", "SELECT max(version) FROM cyx.migrations").unwrap();
+    assert_eq!(server().psql("first", "SELECT name, owner_id FROM buckets").unwrap(), "first|01010101010101010101010101010101\n");
+    let applied = server().psql("first", "SELECT max(version) FROM cyx.migrations").unwrap();
     assert_eq!(applied, "2\n");
     // Opened again, nothing is left to do.
     assert_eq!(open("first").await.usage(bucket).await.unwrap(), Usage::default());
