@@ -61,7 +61,7 @@ class Process:
 class Cluster:
     """`nodes` nodes on loopback ports. Heartbeats and timers are short, so that tests need not wait."""
 
-    def __init__(self, binaries, nodes=14, timers=None, rebalancer=True, gateway_flags=(), rebalancer_flags=(), node_env=None, near="127.0.0.1", far="127.0.0.1",
+    def __init__(self, binaries, nodes=14, timers=None, rebalancer=True, gateway_flags=(), rebalancer_flags=(), other_gateways=(), node_env=None, near="127.0.0.1", far="127.0.0.1",
                  far_prefix=(), cidr="127.0.0.0/8"):
         """Nodes serve at the address `far`, started with `far_prefix`, everybody else at `near`."""
         self.far, self.far_prefix, self.cidr = far, far_prefix, cidr
@@ -72,6 +72,7 @@ class Cluster:
         self.timers = {**TIMERS, **(timers or {})}
         http, grpc = free_port(), free_port()
         self.endpoint, self.grpc = f"http://{near}:{http}", f"{near}:{grpc}"
+        self.gateway_addresses = ",".join([self.grpc, *other_gateways])
         self.secrets = {"CYX_ROOT_ACCESS_KEY": KEY, "CYX_ROOT_SECRET_KEY": SECRET, "CYX_JOIN_TOKEN": TOKEN}
         data = self.directory / "gateway"
         lifecycle = [f"--heartbeat-ms={self.timers['heartbeat']}", f"--offline-after-ms={self.timers['offline']}",
@@ -97,7 +98,7 @@ class Cluster:
         name = f"node-{number:02}"
         port, metrics = free_port(), free_port()
         env = {"NODE_ID": f"{number + 1:032x}", "NODE_NAME": name, "GRPC_HOST": self.far, "GRPC_PORT": str(port), "METRICS_PORT": str(metrics),
-               "STORAGE_PATH": str(self.directory / name), "STORAGE_CAPACITY_GB": "20", "CENTRAL_SERVER_ADDR": self.grpc,
+               "STORAGE_PATH": str(self.directory / name), "STORAGE_CAPACITY_GB": "20", "CENTRAL_SERVER_ADDR": self.gateway_addresses,
                "CYX_JOIN_TOKEN": TOKEN, **env}
         node = self.process(name, "cyxcloud-node", env, [
             "--json", f"--advertise-addr={self.far}:{port}", f"--allow-node-cidr={self.cidr}",

@@ -43,8 +43,10 @@ class Run:
         self.rng = random.Random(args.seed)
         self.postgres = Postgres()
         url = f"--database-url={self.postgres.url}"
-        self.cluster = Cluster(args.binary, gateway_flags=[url, "--database-connections=32"], rebalancer_flags=[url])
-        self.gateways = [self.cluster.gateway, *(self.further(number) for number in range(1, GATEWAYS))]
+        ports = [(free_port(), free_port()) for _ in range(1, GATEWAYS)]
+        others = [f"127.0.0.1:{grpc}" for _, grpc in ports]
+        self.cluster = Cluster(args.binary, gateway_flags=[url, "--database-connections=32"], rebalancer_flags=[url], other_gateways=others)
+        self.gateways = [self.cluster.gateway, *(self.further(number, *pair) for number, pair in enumerate(ports, 1))]
         self.endpoints = [self.cluster.endpoint, *(gateway.endpoint for gateway in self.gateways[1:])]
         self.clients = [client(endpoint) for endpoint in self.endpoints]
         for gateway in self.gateways[1:]:
@@ -58,13 +60,12 @@ class Run:
         self.writers = [Tolerant(Any(self.clients, n), BUCKET, f"w{n}", self.rng.getrandbits(32)) for n in range(WRITERS)]
         self.keys = 0
 
-    def further(self, number):
+    def further(self, number, http, grpc):
         """A gateway with the secrets of the first and a data directory of its own."""
         first, data = self.cluster.directory / "gateway", self.cluster.directory / f"gateway-{number}"
         data.mkdir()
         for secret in ("seal.key", "cluster.key"):
             shutil.copy(first / secret, data / secret)
-        http, grpc = free_port(), free_port()
         replaced = {"--http-addr": f"127.0.0.1:{http}", "--grpc-addr": f"127.0.0.1:{grpc}", "--data-dir": data}
         flags = [f"{flag}={replaced[flag]}" if (flag := argument.split("=")[0]) in replaced else argument for argument in self.cluster.gateway.command[1:]]
         gateway = self.cluster.process(f"gateway-{number}", "cyxcloud-gateway", self.cluster.secrets, flags)

@@ -42,7 +42,8 @@ pub struct NodeArgs {
     /// What the node offers, in GiB; 2 GiB of it are the system's reserve.
     #[arg(long, env = "STORAGE_CAPACITY_GB", default_value_t = 100)]
     pub storage_capacity_gb: u64,
-    /// Host and port of the gateway's gRPC services. http:// or https:// may stand before it; without either there is TLS when --tls-ca is given.
+    /// Host and port of the gateway's gRPC services; of several gateways, separated by commas, the node talks to one that answers. http:// or
+    /// https:// may stand before them; without either there is TLS when --tls-ca is given.
     #[arg(long, env = "CENTRAL_SERVER_ADDR", value_name = "HOST:PORT")]
     pub central_server_addr: String,
     /// Host and port that others are told to reach this node at [default: the address from which the gateway is reached, and the gRPC port]
@@ -141,27 +142,29 @@ impl NodeArgs {
         self.storage_capacity_gb.saturating_mul(1 << 30)
     }
 
-    /// Host and port of the gateway, and how it is connected to.
+    /// Host and port of each gateway, and how they are connected to.
     ///
     /// # Errors
-    /// [`cyxcloud_sdk::ErrorKind::Invalid`] when it is no address, or TLS is asked for without anybody to trust.
-    pub fn gateway(&self) -> Result<(String, ChannelOptions)> {
-        let text = self.central_server_addr.trim().trim_end_matches('/');
+    /// [`cyxcloud_sdk::ErrorKind::Invalid`] when one is no address, some have TLS and some have not, or TLS is asked for without anybody to trust.
+    pub fn gateways(&self) -> Result<(Vec<String>, ChannelOptions)> {
+        let given: Vec<(Option<&str>, &str)> = self.central_server_addr.split(',').map(|text| scheme(text.trim())).collect();
+        let scheme = given[0].0;
+        if given.iter().any(|(other, _)| *other != scheme) {
+            return Err(Error::invalid("CENTRAL_SERVER_ADDR: the gateways of a cluster are reached alike, all with https:// or none"));
+        }
         let mut tls = self.connect_tls.client(&self.listen_tls)?;
-        let address = if let Some(address) = text.strip_prefix("https://") {
-            if tls.is_none() {
+        match scheme {
+            Some("https") if tls.is_none() => {
                 return Err(Error::invalid("CENTRAL_SERVER_ADDR is https; say with --tls-ca whose certificates to trust"));
             }
-            address
-        } else if let Some(address) = text.strip_prefix("http://") {
-            tls = None;
-            address
-        } else {
-            text
-        };
+            Some("http") => tls = None,
+            _ => {}
+        }
         let options = ChannelOptions { per_address: 1, tls, ..ChannelOptions::default() };
-        options.endpoint(address).map_err(|e| Error::invalid(format!("CENTRAL_SERVER_ADDR: {e}")))?;
-        Ok((address.to_owned(), options))
+        for (_, address) in &given {
+            options.endpoint(address).map_err(|e| Error::invalid(format!("CENTRAL_SERVER_ADDR: {e}")))?;
+        }
+        Ok((given.into_iter().map(|(_, address)| address.to_owned()).collect(), options))
     }
 
     /// How other nodes are connected to: with TLS where this node listens with TLS, for the nodes of a cluster are alike.
@@ -189,8 +192,14 @@ impl NodeArgs {
         if !listening.ip().is_unspecified() {
             return Ok(Advertise::Fixed(listening.to_string()));
         }
-        Ok(Advertise::Towards { gateway: self.gateway()?.0, port: listening.port() })
+        Ok(Advertise::Towards { gateway: self.gateways()?.0.swap_remove(0), port: listening.port() })
     }
+}
+
+/// The scheme of an address, if it has one that is known, and the rest.
+fn scheme(text: &str) -> (Option<&str>, &str) {
+    let known = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme));
+    known.map_or((None, text), |(scheme, rest)| (Some(scheme), rest.trim_end_matches('/')))
 }
 
 /// Where others are told to reach a node.
@@ -239,4 +248,26 @@ async fn outgoing_ip(gateway: &str) -> std::io::Result<std::net::IpAddr> {
         }
     }
     Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gateways(addresses: &str) -> Result<Vec<String>> {
+        let args = NodeArgs::try_parse_from(["cyxcloud-node", "--central-server-addr", addresses]).unwrap();
+        Ok(args.gateways()?.0)
+    }
+
+    #[test]
+    fn gateways_are_one_or_several_and_alike() {
+        assert_eq!(gateways("a:50052").unwrap(), ["a:50052"]);
+        assert_eq!(gateways("http://a:1/, http://b:2").unwrap(), ["a:1", "b:2"]);
+        for (wrong, says) in
+            [("http://a:1,b:2", "alike"), ("https://a:1", "--tls-ca"), ("a:1,", "CENTRAL_SERVER_ADDR"), ("", "CENTRAL_SERVER_ADDR")]
+        {
+            let error = gateways(wrong).unwrap_err();
+            assert!(error.to_string().contains(says), "{wrong}: {error}");
+        }
+    }
 }

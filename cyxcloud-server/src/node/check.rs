@@ -14,7 +14,7 @@ pub fn check(args: &NodeArgs) -> Vec<String> {
     let mut problems = Vec::new();
     let mut wrong = |found: Result<(), String>| problems.extend(found.err());
     let text = |e: cyxcloud_sdk::Error| e.to_string();
-    wrong(args.gateway().map(drop).map_err(text));
+    wrong(args.gateways().map(drop).map_err(text));
     wrong(args.listen_tls.grpc().map(drop).map_err(text));
     wrong(args.peers().map(drop).map_err(text));
     wrong(writable(&args.storage_path));

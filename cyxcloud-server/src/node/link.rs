@@ -1,6 +1,7 @@
-//! The node's side of its gateway: it registers, then sends heartbeats and takes commands from the answers.
+//! The node's side of its gateway: it registers, then sends heartbeats and takes commands from the answers. Where there are several gateways it talks to
+//! one of them until that does not answer, then to the next.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub struct Introduction {
 pub struct Link {
     node: Arc<Node>,
     introduction: Introduction,
-    client: NodeServiceClient<Signing<Channel>>,
+    gateways: Gateways,
     commands: Arc<Commands>,
     connections: Connections,
     cpu: Mutex<CpuMeter>,
@@ -65,22 +66,21 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link of `node` to the gateway at `gateway`.
+    /// A link of `node` to the gateways at these addresses.
     ///
     /// # Errors
-    /// [`cyxcloud_sdk::ErrorKind::Invalid`] when that is no address.
+    /// [`cyxcloud_sdk::ErrorKind::Invalid`] when one is no address.
     pub fn new(
         node: Arc<Node>,
         introduction: Introduction,
-        gateway: &Channels,
-        address: &str,
+        channels: &Channels,
+        addresses: &[String],
         connections: Connections,
     ) -> Result<Arc<Self>> {
-        let signer = SigningLayer::new(RequestSigner::Node(node.identity.clone()), node.env.clone());
-        let client = NodeServiceClient::new(signer.layer(gateway.to(address)?));
+        let gateways = Gateways::new(node.identity.clone(), channels, addresses, node.env.clone())?;
         let commands = Commands::new(node.clone());
         let (cpu, drain_requested, last_heartbeat_ms) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
-        Ok(Arc::new(Self { node, introduction, client, commands, connections, cpu, drain_requested, last_heartbeat_ms }))
+        Ok(Arc::new(Self { node, introduction, gateways, commands, connections, cpu, drain_requested, last_heartbeat_ms }))
     }
 
     /// When the gateway last answered a heartbeat or took the node in.
@@ -111,8 +111,14 @@ impl Link {
             version: env!("CARGO_PKG_VERSION").into(),
             maintenance_over: true,
         };
-        let mut client = self.client.clone();
-        let answer = within(client.register_node(request)).await.map_err(|status| wire::error(explained(status)))?;
+        let answer = self
+            .gateways
+            .call(|mut gateway| {
+                let request = request.clone();
+                async move { gateway.register_node(request).await }
+            })
+            .await
+            .map_err(wire::error)?;
         let key = PublicKey::new(&answer.cluster_key).map_err(|e| Error::invalid(format!("the gateway shows no cluster key: {e}")))?;
         self.node.trust.pin(key)?;
         self.heard();
@@ -139,10 +145,15 @@ impl Link {
             results: results.clone(),
             maintenance_ms: 0,
         };
-        let mut client = self.client.clone();
-        let answer = within(client.heartbeat(request)).await;
+        let answer = self
+            .gateways
+            .call(|mut gateway| {
+                let request = request.clone();
+                async move { gateway.heartbeat(request).await }
+            })
+            .await;
         counter!("cyxcloud_node_heartbeats_total", "heard" => if answer.is_ok() { "yes" } else { "no" }).increment(1);
-        let mut answer = answer.map_err(explained)?;
+        let mut answer = answer?;
         self.heard();
         self.commands.told(&results);
         self.note_state(&answer);
@@ -242,16 +253,57 @@ impl Link {
 pub async fn announce_maintenance(
     id: NodeId,
     identity: Arc<Identity>,
-    gateway: &Channels,
-    address: &str,
+    channels: &Channels,
+    addresses: &[String],
     env: Arc<dyn Environment>,
     length: Duration,
 ) -> Result<()> {
-    let mut client = NodeServiceClient::new(SigningLayer::new(RequestSigner::Node(identity), env).layer(gateway.to(address)?));
+    let gateways = Gateways::new(identity, channels, addresses, env)?;
     let maintenance_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     // Without space: the node takes no new shards now.
     let request = HeartbeatRequest { node_id: wire::id(id), maintenance_ms, ..HeartbeatRequest::default() };
-    within(client.heartbeat(request)).await.map(drop).map_err(|status| wire::error(explained(status)))
+    gateways
+        .call(|mut gateway| {
+            let request = request.clone();
+            async move { gateway.heartbeat(request).await }
+        })
+        .await
+        .map(drop)
+        .map_err(wire::error)
+}
+
+/// The gateways of a cluster, of which any will do.
+struct Gateways {
+    clients: Vec<NodeServiceClient<Signing<Channel>>>,
+    /// The one that answered last.
+    current: AtomicUsize,
+}
+
+impl Gateways {
+    fn new(identity: Arc<Identity>, channels: &Channels, addresses: &[String], env: Arc<dyn Environment>) -> Result<Self> {
+        let signer = SigningLayer::new(RequestSigner::Node(identity), env);
+        let client = |address: &String| Ok(NodeServiceClient::new(signer.layer(channels.to(address)?)));
+        Ok(Self { clients: addresses.iter().map(client).collect::<Result<_>>()?, current: AtomicUsize::new(0) })
+    }
+
+    /// Asks the one that answered last, then the others. The error is that of the last one asked.
+    async fn call<T, F: Future<Output = Result<tonic::Response<T>, Status>>>(
+        &self,
+        ask: impl Fn(NodeServiceClient<Signing<Channel>>) -> F,
+    ) -> Result<T, Status> {
+        let (first, count) = (self.current.load(Ordering::Relaxed), self.clients.len());
+        let mut last = Status::unavailable("no gateway is named");
+        for at in (first..first + count).map(|at| at % count) {
+            match within(ask(self.clients[at].clone())).await {
+                Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => last = explained(status),
+                answered => {
+                    self.current.store(at, Ordering::Relaxed);
+                    return answered;
+                }
+            }
+        }
+        Err(last)
+    }
 }
 
 async fn within<T>(call: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Result<T, Status> {

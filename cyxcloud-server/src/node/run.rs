@@ -81,7 +81,7 @@ impl Running {
         if !later.is_empty() {
             tracing::debug!(?later, "accepted, but not used by this version");
         }
-        let (gateway, gateway_options) = args.gateway()?;
+        let (gateways, gateway_options) = args.gateways()?;
         let (tls, peers) = (args.listen_tls.grpc()?, args.peers()?);
         let home = Home::of(&args.storage_path);
         let lock = home.lock()?;
@@ -93,7 +93,7 @@ impl Running {
         let (grpc_addr, metrics_addr) = (grpc.local_addr()?, metrics.local_addr()?);
         let introduction = introduction(&args, &node, grpc_addr)?;
         let connections = Connections::new(http::max_connections().min(MAX_CONNECTIONS));
-        let link = Link::new(node.clone(), introduction.clone(), &Channels::new(gateway_options), &gateway, connections.clone())?;
+        let link = Link::new(node.clone(), introduction.clone(), &Channels::new(gateway_options), &gateways, connections.clone())?;
 
         let (stop, stopped) = watch::channel(false);
         let (health, serving) = serve(node.clone(), grpc, connections.clone(), tls, wait(stopped.clone()))?;
@@ -205,9 +205,9 @@ async fn announce(args: NodeArgs, length: std::time::Duration) -> Result<()> {
     let home = Home::of(&args.storage_path);
     let nobody = || format!("no node was ever started on {}; is STORAGE_PATH right?", args.storage_path.display());
     let (id, identity) = (home.id(args.node_id.as_deref())?.with_context(nobody)?, home.key()?.with_context(nobody)?);
-    let (gateway, options) = args.gateway()?;
+    let (gateways, options) = args.gateways()?;
     let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
-    super::link::announce_maintenance(id, identity, &Channels::new(options), &gateway, env, length).await?;
+    super::link::announce_maintenance(id, identity, &Channels::new(options), &gateways, env, length).await?;
     println!("node {id} may be away for {length:?} from now on; stop it, and starting it again ends the maintenance");
     Ok(())
 }
