@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use cyxcloud_core::control::job::Backoff;
 use cyxcloud_core::control::lifecycle::{NodeState, NodeStatus};
 use cyxcloud_core::data::chunk::chunk_id;
 use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
-use cyxcloud_core::id::{AccountId, BucketId, BucketName, NodeId, ObjectKey, ShardRoot, VersionId};
-use cyxcloud_core::port::{AccessKey, Bucket, CommitObject, Endpoint, Fate, Meta, Metadata, NewVersion, NodeRecord, Object, Precondition};
+use cyxcloud_core::id::{AccountId, BucketId, BucketName, NodeId, ObjectKey, ShardRoot, UploadId, VersionId};
+use cyxcloud_core::port::{
+    AccessKey, Bucket, CommitObject, CopyObject, Endpoint, Fate, Meta, Metadata, NewVersion, NodeRecord, Object, Precondition, Upload,
+};
 use cyxcloud_core::testing::meta_suite::Fixture;
 use cyxcloud_core::testing::{SplitMix64, VirtualTime};
 use cyxcloud_core::{ErrorKind, Result, Timestamp};
@@ -371,4 +374,194 @@ fn nodes_are_numbered_once_by_whoever_meets_them_first() {
         let distinct: BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), 12);
     });
+}
+
+/// What was acknowledged is not undone by a copy of what was there before.
+#[test]
+fn a_copy_onto_itself_never_undoes_a_write() {
+    let url = database();
+    block_on(async {
+        let gateways = [open(&url).await, open(&url).await];
+        make_bucket(&gateways[0]).await;
+        let inline = async |id: u64| {
+            let epoch = gateways[0].begin_lease(60_000).await.unwrap().epoch;
+            let manifest = Manifest { content: Content::Inline(id.to_string().into_bytes()) };
+            let commit = CommitObject { epoch, object: version("a", id, Precondition::None), manifest, chunks: vec![] };
+            gateways[0].commit_object(commit).await.unwrap()
+        };
+        let mut copied = 0;
+        for round in 0..100 {
+            let before = inline(10 * round).await;
+            let copy = CopyObject {
+                source_bucket: BUCKET,
+                source_key: before.head.key.clone(),
+                source_version: before.head.version,
+                object: version("a", 10 * round + 1, Precondition::None),
+            };
+            let (copy, written) = futures::join!(gateways[1].copy_object(copy), inline(10 * round + 2));
+            copied += u64::from(copy.is_ok());
+            assert_eq!(gateways[1].object(BUCKET, &before.head.key).await.unwrap(), written, "round {round}");
+        }
+        println!("{copied} of 100 copies came first");
+    });
+}
+
+/// Two that scan find the same damage; what one opens and claims the other does not open again.
+#[test]
+fn a_job_that_was_claimed_is_not_opened_again() {
+    let url = database();
+    block_on(async {
+        let gateways = [open(&url).await, open(&url).await];
+        let mut random = SplitMix64(5);
+        for round in 0..60 {
+            let found: Vec<_> = chunks(&mut random, 3).iter().map(|record| (record.id, 0)).collect();
+            let [mine, other] =
+                [gateways[0].begin_lease(60_000).await.unwrap().epoch, gateways[1].begin_lease(60_000).await.unwrap().epoch];
+            let claim = async {
+                gateways[0].enqueue_jobs(found.clone(), Backoff::default()).await.unwrap();
+                gateways[0].claim_jobs(mine, 10).await.unwrap()
+            };
+            let (claimed, opened) = futures::join!(claim, gateways[1].enqueue_jobs(found.clone(), Backoff::default()));
+            opened.unwrap();
+            assert_eq!(claimed.len(), 3);
+            assert_eq!(gateways[1].claim_jobs(other, 10).await.unwrap(), [], "round {round}");
+            for (chunk, _) in found {
+                assert!(gateways[0].finish_job(mine, chunk, None, Backoff::default()).await.unwrap());
+            }
+        }
+    });
+}
+
+/// Purges of several gateways at once, over objects that share their chunks, while others write into the bucket.
+#[test]
+fn purges_at_once_share_the_work() {
+    const OBJECTS: u64 = 200;
+    let url = database();
+    block_on(async {
+        let gateways = [Arc::new(open(&url).await), Arc::new(open(&url).await)];
+        make_bucket(&gateways[0]).await;
+        let shared = Arc::new(chunks(&mut SplitMix64(1), 8));
+        for n in 0..OBJECTS {
+            let chunks = vec![shared[n as usize % 8].clone(), shared[(n as usize + 5) % 8].clone()];
+            put(&gateways[0], version(&format!("key {n}"), n, Precondition::None), chunks).await.unwrap();
+            let key = ObjectKey::new(format!("key {n}")).unwrap();
+            assert!(gateways[0].delete_object(BUCKET, &key, Precondition::None, Fate::Trash).await.unwrap());
+        }
+        let purged = at_once(4, |n| {
+            let (meta, shared) = (gateways[n as usize % 2].clone(), shared.clone());
+            async move {
+                put(&meta, version(&format!("new {n}"), 1000 + n, Precondition::None), vec![shared[n as usize].clone()]).await.unwrap();
+                let mut purged = 0;
+                while let some @ 1.. = meta.purge_trash(0, 30).await.unwrap() {
+                    purged += some;
+                }
+                purged
+            }
+        });
+        assert_eq!(purged.await.into_iter().sum::<u64>(), OBJECTS);
+        let usage = gateways[1].usage(BUCKET).await.unwrap();
+        assert_eq!((usage.objects, usage.object_bytes, usage.trash_bytes), (4, 4 << 22, 0));
+        assert_eq!(gateways[0].scan_chunks(None, 100).await.unwrap().len(), 4);
+    });
+}
+
+/// Whoever aborts an upload of a bucket that goes is no reason to keep it.
+#[test]
+fn a_bucket_goes_while_its_uploads_are_aborted() {
+    let url = database();
+    block_on(async {
+        let gateways = [Arc::new(open(&url).await), Arc::new(open(&url).await)];
+        for round in 0..10 {
+            make_bucket(&gateways[0]).await;
+            let uploads: Vec<_> = (0..10).map(|n| UploadId([round * 10 + n; 16])).collect();
+            for id in &uploads {
+                let key = ObjectKey::new("a").unwrap();
+                let upload = Upload { id: *id, bucket: BUCKET, key, created: NOW, metadata: Metadata::default() };
+                gateways[0].create_upload(upload).await.unwrap();
+            }
+            let abort = async {
+                for id in uploads.iter().rev() {
+                    let aborted = gateways[1].abort_upload(*id).await;
+                    assert!(aborted.as_ref().is_ok_and(|()| true) || aborted.unwrap_err().kind() == ErrorKind::NotFound);
+                }
+            };
+            let (deleted, ()) = futures::join!(gateways[0].delete_bucket(BUCKET), abort);
+            deleted.unwrap();
+        }
+    });
+}
+
+/// A caller who goes leaves neither an open transaction nor a statement that runs on in a connection of the pool.
+#[test]
+fn callers_who_have_gone_leave_no_connection_busy() {
+    let url = database();
+    block_on(async {
+        let options = PostgresOptions { connections: 2, timeout_ms: 5_000, ..PostgresOptions::default() };
+        let meta = PostgresMeta::open(&url, options).await.unwrap();
+        make_bucket(&meta).await;
+        put(&meta, version("a", 1, Precondition::None), chunks(&mut SplitMix64(1), 2)).await.unwrap();
+        for polls in 1..200 {
+            let mut call: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = match polls % 3 {
+                0 => Box::pin(async { drop(put(&meta, version("a", polls, Precondition::None), chunks(&mut SplitMix64(polls), 2)).await) }),
+                1 => Box::pin(async { drop(meta.scan_chunks(None, 10).await) }),
+                _ => Box::pin(async { drop(meta.fence().await) }),
+            };
+            for _ in 0..polls % 7 {
+                let _ = futures::poll!(&mut call);
+                tokio::task::yield_now().await;
+            }
+        }
+        let name = url.rsplit('/').next().unwrap();
+        let open = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND state LIKE 'idle in transaction%'");
+        put(&meta, version("b", 1, Precondition::None), vec![]).await.unwrap();
+        while server().psql("postgres", &open).unwrap() != "0\n" {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(meta.object(BUCKET, &ObjectKey::new("b").unwrap()).await.unwrap().head.version, VersionId(1_u128.to_be_bytes()));
+    });
+}
+
+#[test]
+fn leases_wanted_at_once_are_begun_together() {
+    let url = database();
+    block_on(async {
+        let meta = open(&url).await;
+        let wanted = futures::future::join_all((0..1000).map(|n| meta.begin_lease(60_000 + n)));
+        let mut leases: Vec<_> = wanted.await.into_iter().map(|lease| lease.unwrap()).collect();
+        assert!(leases.is_sorted_by_key(|lease| lease.epoch), "in the order in which they were wanted");
+        leases.dedup_by_key(|lease| lease.epoch);
+        assert_eq!(leases.len(), 1000);
+        let name = url.rsplit('/').next().unwrap();
+        let statements = server().psql(name, "SELECT count(DISTINCT xmin::text) FROM cyx.leases").unwrap();
+        assert!(statements.trim().parse::<u64>().unwrap() < 20, "{statements} transactions");
+        let spread = server().psql(name, "SELECT max(expires) - min(expires) >= 999 FROM cyx.leases").unwrap();
+        assert_eq!(spread, "t\n", "each lives as long as was asked for it");
+    });
+}
+
+/// Small clusters place several shards of a chunk on one node.
+#[test]
+fn a_node_stores_every_shard_that_lies_on_it() {
+    let url = database();
+    let name = url.rsplit('/').next().unwrap();
+    block_on(async {
+        let meta = open(&url).await;
+        make_bucket(&meta).await;
+        meta.put_node(node(1)).await.unwrap();
+        let mut record = chunks(&mut SplitMix64(1), 1).swap_remove(0);
+        record.copies.iter_mut().for_each(|copy| copy.node = NodeId([1 + copy.shard % 2; 16]));
+        put(&meta, version("a", 1, Precondition::None), vec![record]).await.unwrap();
+    });
+    let stored = server().psql(name, "SELECT storage_used FROM nodes").unwrap();
+    assert_eq!(stored, format!("{}\n", 7 * (4_u64 << 20).div_ceil(10)));
+    assert_eq!(server().psql(name, "SELECT chunk_count FROM node_storage_summary").unwrap(), "7\n");
+}
+
+#[test]
+fn a_server_that_forgets_commits_is_refused() {
+    let url = database();
+    let name = url.rsplit('/').next().unwrap();
+    server().psql(name, &format!("ALTER DATABASE {name} SET synchronous_commit = off")).unwrap();
+    let refused = block_on(PostgresMeta::open(&url, PostgresOptions::default())).unwrap_err();
+    assert!(refused.to_string().contains("synchronous_commit"), "{refused}");
 }

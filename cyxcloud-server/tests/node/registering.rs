@@ -77,7 +77,7 @@ fn link(node: &TestNode, gateway: SocketAddr) -> Arc<Link> {
         heartbeat_ms: Some(10),
     };
     let channels = Channels::new(ChannelOptions { per_address: 1, ..ChannelOptions::default() });
-    Link::new(node.node.clone(), introduction, &channels, &gateway.to_string(), node.connections.clone()).unwrap()
+    Link::new(node.node.clone(), introduction, &channels, &[gateway.to_string()], node.connections.clone()).unwrap()
 }
 
 fn state(state: NodeState) -> Result<HeartbeatResponse, Code> {

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use super::fail::Outcome;
 use super::row::{bucket_id, id, int, time};
 use super::session::Session;
-use super::{Now, multipart, sql, trash};
+use super::{Now, chunks, multipart, sql, trash};
 
 pub(super) async fn create(c: &Session, bucket: &Bucket) -> Outcome<()> {
     let (id, owner) = (bucket.id.0.as_slice(), bucket.owner.0.as_slice());
@@ -48,8 +48,12 @@ pub(super) async fn delete(c: &Session, now: Now, id: BucketId) -> Outcome<()> {
     if c.first(sql::BUCKET_IS_USED, &[&id.0.as_slice()]).await?.is_some() {
         return Err(Error::not_empty(format!("bucket {id} still holds objects")).into());
     }
+    // Its usage goes as a whole.
     for row in c.query(sql::BUCKET_UPLOADS, &[&id.0.as_slice()]).await? {
-        multipart::abort(c, now, UploadId(self::id(&row, 0)?)).await?;
+        // One that was aborted meanwhile is gone as it should be.
+        if let Some(held) = multipart::take(c, UploadId(self::id(&row, 0)?)).await? {
+            chunks::release(c, now, &held.chunks()).await?;
+        }
     }
     trash::empty(c, now, id).await?;
     c.execute(sql::DELETE_USAGE, &[&id.0.as_slice()]).await?;

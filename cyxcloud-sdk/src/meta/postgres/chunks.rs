@@ -15,6 +15,9 @@ use super::row::{id, int, limit};
 use super::session::Session;
 use super::{Now, leases, sql};
 
+/// Chunks counted or released in one statement: an object may have a million, and no statement should run for long.
+const TOGETHER: usize = 4096;
+
 /// Reads columns id, size, data, parity, roots, nodes, shards.
 async fn records(c: &Session, numbers: &Numbers, rows: &[Row]) -> Outcome<Vec<ChunkRecord>> {
     let nodes: Vec<Vec<i32>> = rows.iter().map(|row| row.try_get(5)).collect::<std::result::Result<_, _>>()?;
@@ -61,8 +64,8 @@ fn small(number: usize) -> i16 {
     i16::try_from(number).expect("a scheme has at most 256 shards")
 }
 
-fn size(chunk: &ChunkRef) -> Outcome<i32> {
-    Ok(i32::try_from(chunk.size_bytes).map_err(|e| Error::invalid("a chunk has less than 2 GiB").with_source(e))?)
+fn size(bytes: u32) -> Outcome<i32> {
+    Ok(i32::try_from(bytes).map_err(|e| Error::invalid("a chunk has less than 2 GiB").with_source(e))?)
 }
 
 /// Chunks and how often each is named, by id.
@@ -100,40 +103,46 @@ impl<'a> Counted<'a> {
 
     /// Takes over the newest copies and counts one reference for each time a chunk is named.
     pub(super) async fn count(&self, c: &Session, numbers: &Numbers) -> Outcome<()> {
-        self.put(c, numbers).await?;
-        if self.known.is_empty() {
-            return Ok(());
+        for brought in self.brought.chunks(TOGETHER) {
+            put(c, numbers, brought).await?;
         }
-        let ids: Vec<&[u8]> = self.known.iter().map(|(chunk, _)| chunk.id.0.as_slice()).collect();
-        let times: Vec<i64> = self.known.iter().map(|(_, times)| *times).collect();
-        let sizes: Vec<i32> = self.known.iter().map(|(chunk, _)| size(chunk)).collect::<Outcome<_>>()?;
-        if c.execute(sql::COUNT_CHUNKS, &[&ids, &times, &sizes]).await? < ids.len() as u64 {
-            return Err(Error::invalid("a chunk is neither brought along nor referenced").into());
+        for known in self.known.chunks(TOGETHER) {
+            count_known(c, known).await?;
         }
         Ok(())
     }
+}
 
-    async fn put(&self, c: &Session, numbers: &Numbers) -> Outcome<()> {
-        if self.brought.is_empty() {
-            return Ok(());
-        }
-        let records = || self.brought.iter().map(|(record, _)| *record);
-        let ids: Vec<&[u8]> = records().map(|record| record.id.0.as_slice()).collect();
-        let times: Vec<i64> = self.brought.iter().map(|(_, times)| *times).collect();
-        let sizes =
-            records().map(|record| size(&ChunkRef { id: record.id, size_bytes: record.size_bytes })).collect::<Outcome<Vec<_>>>()?;
-        let data: Vec<i16> = records().map(|record| small(record.scheme.data())).collect();
-        let parity: Vec<i16> = records().map(|record| small(record.scheme.parity())).collect();
-        let roots: Vec<Vec<u8>> = records().map(|record| record.roots.iter().flat_map(|root| root.0).collect()).collect();
-        let (mut nodes, mut shards) = (Vec::new(), Vec::new());
-        for record in records() {
-            let (of_nodes, of_shards) = copies(numbers, &record.copies)?;
-            nodes.push(array(&of_nodes));
-            shards.push(of_shards.map(|shards| array(&shards)));
-        }
-        c.execute(sql::PUT_CHUNKS, &[&ids, &times, &sizes, &data, &parity, &roots, &nodes, &shards]).await?;
-        Ok(())
+async fn put(c: &Session, numbers: &Numbers, brought: &[(&ChunkRecord, i64)]) -> Outcome<()> {
+    let records = || brought.iter().map(|(record, _)| *record);
+    let ids: Vec<&[u8]> = records().map(|record| record.id.0.as_slice()).collect();
+    let times: Vec<i64> = brought.iter().map(|(_, times)| *times).collect();
+    let sizes = records().map(|record| size(record.size_bytes)).collect::<Outcome<Vec<_>>>()?;
+    let data: Vec<i16> = records().map(|record| small(record.scheme.data())).collect();
+    let parity: Vec<i16> = records().map(|record| small(record.scheme.parity())).collect();
+    let roots: Vec<Vec<u8>> = records().map(|record| record.roots.iter().flat_map(|root| root.0).collect()).collect();
+    let (mut nodes, mut shards) = (Vec::new(), Vec::new());
+    for record in records() {
+        let (of_nodes, of_shards) = copies(numbers, &record.copies)?;
+        nodes.push(array(&of_nodes));
+        shards.push(of_shards.map(|shards| array(&shards)));
     }
+    c.execute(sql::PUT_CHUNKS, &[&ids, &times, &sizes, &data, &parity, &roots, &nodes, &shards]).await?;
+    Ok(())
+}
+
+async fn count_known(c: &Session, known: &[(ChunkRef, i64)]) -> Outcome<()> {
+    let (ids, times) = columns(known);
+    let sizes: Vec<i32> = known.iter().map(|(chunk, _)| size(chunk.size_bytes)).collect::<Outcome<_>>()?;
+    if c.execute(sql::COUNT_CHUNKS, &[&ids, &times, &sizes]).await? < ids.len() as u64 {
+        return Err(Error::invalid("a chunk is neither brought along nor referenced").into());
+    }
+    Ok(())
+}
+
+/// Columns `id` and `times`.
+fn columns(named: &[(ChunkRef, i64)]) -> (Vec<&[u8]>, Vec<i64>) {
+    named.iter().map(|(chunk, times)| (chunk.id.0.as_slice(), *times)).unzip()
 }
 
 /// As [`Counted::count`], and nothing where that is refused: for whoever looks at other things at the same time, whose refusal goes first.
@@ -155,14 +164,11 @@ fn tally(refs: &[ChunkRef]) -> Vec<(ChunkRef, i64)> {
 
 /// Takes one reference back for each time a chunk is named.
 pub(super) async fn release(c: &Session, now: Now, refs: &[ChunkRef]) -> Outcome<()> {
-    let named = tally(refs);
-    if named.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<&[u8]> = named.iter().map(|(chunk, _)| chunk.id.0.as_slice()).collect();
-    let times: Vec<i64> = named.iter().map(|(_, times)| *times).collect();
-    if c.execute(sql::RELEASE_CHUNKS, &[&now, &ids, &times]).await? < ids.len() as u64 {
-        return Err(Error::corrupt("the database has lost a chunk that is named").into());
+    for named in tally(refs).chunks(TOGETHER) {
+        let (ids, times) = columns(named);
+        if c.execute(sql::RELEASE_CHUNKS, &[&now, &ids, &times]).await? < ids.len() as u64 {
+            return Err(Error::corrupt("the database has lost a chunk that is named").into());
+        }
     }
     Ok(())
 }

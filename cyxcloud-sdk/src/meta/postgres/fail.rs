@@ -72,7 +72,7 @@ impl Fail {
             None if error.is_closed() || is_io(error) => Again::Disconnected,
             None => Again::Never,
             Some(code) if is_connection(code) => Again::Disconnected,
-            Some(code) if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) => Again::Conflicted,
+            Some(code) if CONFLICTS.contains(code) => Again::Conflicted,
             // Two made the same row: the second finds it there now. No other table has rows that are looked for first and then made.
             Some(code) if *code == SqlState::UNIQUE_VIOLATION && self.constraint().is_some_and(|name| MADE_ONCE.contains(&name)) => {
                 Again::Conflicted
@@ -90,7 +90,11 @@ impl Fail {
     }
 }
 
-const MADE_ONCE: [&str; 4] = ["objects_pkey", "parts_pkey", "node_numbers_pkey", "node_numbers_id_key"];
+const MADE_ONCE: [&str; 5] = ["objects_pkey", "parts_pkey", "jobs_pkey", "node_numbers_pkey", "node_numbers_id_key"];
+
+/// The last is what statements get that were sent behind one that failed; what it failed of may not have been read yet.
+const CONFLICTS: [SqlState; 3] =
+    [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::IN_FAILED_SQL_TRANSACTION];
 
 fn is_io(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
@@ -117,16 +121,10 @@ fn classify(error: &tokio_postgres::Error) -> (ErrorKind, &'static str) {
             false => (ErrorKind::Internal, "talking to PostgreSQL failed"),
         };
     };
-    let busy = [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::QUERY_CANCELED,
-        SqlState::UNIQUE_VIOLATION,
-    ];
+    let busy = [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED, SqlState::UNIQUE_VIOLATION];
     match code {
         code if is_connection(code) => (ErrorKind::Unavailable, "PostgreSQL is not there to write at the moment"),
-        code if busy.contains(code) => (ErrorKind::Unavailable, "PostgreSQL is too busy with others"),
+        code if busy.contains(code) || CONFLICTS.contains(code) => (ErrorKind::Unavailable, "PostgreSQL is too busy with others"),
         code if [SqlState::DISK_FULL, SqlState::OUT_OF_MEMORY].contains(code) => (ErrorKind::Full, "PostgreSQL has no space"),
         code if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) => (ErrorKind::Corrupt, "the database is damaged"),
         code if code.code().starts_with("28") || code.code().starts_with("3D") => {

@@ -1,6 +1,6 @@
 //! Repair jobs. What a job becomes is decided by [`Backoff`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cyxcloud_core::control::job::{Backoff, Job, JobState};
 use cyxcloud_core::id::ChunkId;
@@ -45,7 +45,7 @@ fn columns(state: JobState) -> (&'static str, Option<i64>) {
     }
 }
 
-async fn put(c: &Session, jobs: &[Job]) -> Outcome<()> {
+async fn put(c: &Session, sql: &'static str, jobs: &[Job]) -> Outcome<()> {
     if jobs.is_empty() {
         return Ok(());
     }
@@ -57,7 +57,7 @@ async fn put(c: &Session, jobs: &[Job]) -> Outcome<()> {
     let updated: Vec<i64> = jobs.iter().map(|job| int(job.updated.0)).collect();
     // Whatever a node said; PostgreSQL keeps no NUL.
     let failures: Vec<String> = jobs.iter().map(|job| job.failure.replace('\0', "\u{fffd}")).collect();
-    c.execute(sql::PUT_JOBS, &[&ids, &priorities, &states, &epochs, &attempts, &not_before, &updated, &failures]).await?;
+    c.execute(sql, &[&ids, &priorities, &states, &epochs, &attempts, &not_before, &updated, &failures]).await?;
     Ok(())
 }
 
@@ -70,11 +70,9 @@ pub(super) async fn clock(c: &Session, now: Now) -> Outcome<Timestamp> {
 pub(super) async fn enqueue(c: &Session, now: Now, found: &[(ChunkId, u32)], backoff: Backoff) -> Outcome<u64> {
     let ids: Vec<&[u8]> = found.iter().map(|(id, _)| id.0.as_slice()).collect();
     let (_, now, rows) = try_join!(c.begin(), clock(c, now), async { c.query(sql::LOCK_JOBS, &[&ids]).await })?;
-    let mut jobs: BTreeMap<ChunkId, Job> = BTreeMap::new();
-    for row in &rows {
-        let job = job(row)?;
-        jobs.insert(job.chunk, job);
-    }
+    let there = rows.iter().map(job).collect::<Outcome<Vec<_>>>()?;
+    let mut jobs: BTreeMap<ChunkId, Job> = there.into_iter().map(|job| (job.chunk, job)).collect();
+    let known: BTreeSet<ChunkId> = jobs.keys().copied().collect();
     let (mut opened, mut changed) = (0, BTreeMap::new());
     for (chunk, priority) in found {
         let before = jobs.get(chunk).cloned();
@@ -87,7 +85,10 @@ pub(super) async fn enqueue(c: &Session, now: Now, found: &[(ChunkId, u32)], bac
             jobs.insert(*chunk, after);
         }
     }
-    put(c, &changed.into_values().collect::<Vec<_>>()).await?;
+    let (old, new): (Vec<Job>, Vec<Job>) = changed.into_values().partition(|job| known.contains(&job.chunk));
+    put(c, sql::UPDATE_JOBS, &old).await?;
+    // One that somebody has opened since, and perhaps claimed, is refused, and all is tried again.
+    put(c, sql::INSERT_JOBS, &new).await?;
     Ok(opened)
 }
 
@@ -99,7 +100,7 @@ pub(super) async fn claim(c: &Session, now: Now, epoch: u64, max: usize) -> Outc
         job.state = JobState::InProgress { epoch };
         job.updated = time;
     }
-    put(c, &claimed).await?;
+    put(c, sql::UPDATE_JOBS, &claimed).await?;
     Ok(claimed)
 }
 
@@ -111,7 +112,7 @@ pub(super) async fn finish(c: &Session, now: Now, epoch: u64, chunk: ChunkId, fa
         None => Job { state: JobState::Completed, updated: now, failure: String::new(), ..held },
         Some(failure) => backoff.failed(held, now, failure.to_owned()),
     };
-    put(c, &[after]).await?;
+    put(c, sql::UPDATE_JOBS, &[after]).await?;
     Ok(true)
 }
 

@@ -1,17 +1,87 @@
 //! Leases, epochs and the fence.
 //!
-//! Two things keep the promise of [`cyxcloud_core::port::Meta::fence`] with transactions that run at once. A new epoch locks the counter until it is
-//! committed, so whoever reads the counter knows every lease below it. And a commit locks its lease before anything else: the fence, which deletes
-//! expired leases, waits for such a commit, and what it reads afterwards is as if the commit had been there first.
+//! Two things keep the promise of [`cyxcloud_core::port::Meta::fence`] with transactions that run at once. New epochs lock the counter until they are
+//! committed, so whoever reads the counter knows every lease below it. And a commit deletes its lease in its own transaction: the fence, which
+//! deletes expired leases, waits for such a commit, and what it reads afterwards is as if the commit had been there first.
+//!
+//! The counter is one row, locked while a commit waits for the disk, so leases of one process that are wanted at once are begun together.
 
-use cyxcloud_core::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use cyxcloud_core::port::Lease;
+use cyxcloud_core::{Error, Result};
+use tokio::sync::oneshot;
 use tokio_postgres::Row;
 
 use super::fail::Outcome;
 use super::row::{int, time, uint};
-use super::session::Session;
+use super::session::{Session, Sessions, look};
 use super::{Now, sql};
+
+/// Leases begun in one statement.
+const TOGETHER: usize = 256;
+
+/// Callers who want a lease.
+#[derive(Debug, Default)]
+pub(super) struct Queue(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    callers: Vec<(i64, oneshot::Sender<Result<Lease>>)>,
+    /// Somebody serves them.
+    served: bool,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those to be served next; None when there are none, and then nobody serves any more.
+    fn next(&self) -> Option<Vec<(i64, oneshot::Sender<Result<Lease>>)>> {
+        let mut waiting = self.waiting();
+        let count = waiting.callers.len().min(TOGETHER);
+        waiting.served = count > 0;
+        (count > 0).then(|| waiting.callers.drain(..count).collect())
+    }
+}
+
+/// Begins a lease, together with those that others want meanwhile.
+pub(super) async fn begin(queue: &Arc<Queue>, sessions: &Sessions, ttl_ms: u64) -> Result<Lease> {
+    let (answer, lease) = oneshot::channel();
+    let is_served = {
+        let mut waiting = queue.waiting();
+        waiting.callers.push((int(ttl_ms), answer));
+        std::mem::replace(&mut waiting.served, true)
+    };
+    if !is_served {
+        // On its own: whoever wants a lease may go before it is there, and others wait for theirs.
+        tokio::spawn(serve(queue.clone(), sessions.clone()));
+    }
+    lease.await.unwrap_or_else(|_| Err(Error::internal("beginning a lease was cut short")))
+}
+
+async fn serve(queue: Arc<Queue>, sessions: Sessions) {
+    while let Some(callers) = queue.next() {
+        let ttls: Vec<i64> = callers.iter().map(|(ttl, _)| *ttl).collect();
+        let begun = begin_all(&sessions, &ttls).await;
+        for (at, (_, answer)) in callers.into_iter().enumerate() {
+            let lease = begun.as_ref().map_err(Error::clone).and_then(|leases| leases.get(at).copied().ok_or_else(no_counter));
+            // Who has gone leaves a lease that expires.
+            let _ = answer.send(lease);
+        }
+    }
+}
+
+/// Where the connection is lost they may be begun twice; those nobody knows expire.
+async fn begin_all(sessions: &Sessions, ttls: &[i64]) -> Result<Vec<Lease>> {
+    look!(sessions, c, {
+        let rows = c.query(sql::BEGIN_LEASES, &[&sessions.clock(), &ttls]).await?;
+        let mut leases = rows.iter().map(lease).collect::<Outcome<Vec<_>>>()?;
+        leases.sort_unstable_by_key(|lease| lease.epoch);
+        Ok(leases)
+    })
+}
 
 fn lease(row: &Row) -> Outcome<Lease> {
     Ok(Lease { epoch: uint(row, 0)?, expires: time(row, 1)? })
@@ -19,11 +89,6 @@ fn lease(row: &Row) -> Outcome<Lease> {
 
 fn dead(epoch: u64) -> Error {
     Error::conflict(format!("lease {epoch} is expired or ended"))
-}
-
-pub(super) async fn begin(c: &Session, now: Now, ttl_ms: u64) -> Outcome<Lease> {
-    let row = c.first(sql::BEGIN_LEASE, &[&now, &int(ttl_ms)]).await?;
-    lease(&row.ok_or_else(no_counter)?)
 }
 
 fn no_counter() -> Error {

@@ -1,8 +1,8 @@
 //! Metadata in PostgreSQL, for clusters of many gateways.
 //!
 //! Each method of [`Meta`] is one function over a connection, in the file of its subject; every statement stands in `sql`, the tables in
-//! `migrations/`. Transactions run at READ COMMITTED and lock the rows they go by: lease, bucket or upload, object, then chunks. Where two make the
-//! same row at once, or lock chunks crosswise, the database refuses one of them, which is tried again (`session`). What many transactions at
+//! `migrations/`. Transactions run at READ COMMITTED and lock the rows they go by, mostly in the order lease, bucket or upload, object, chunks by
+//! their ids, usage. Where two make the same row at once, or lock rows crosswise, the database refuses one of them, which is tried again (`session`). What many transactions at
 //! once must not do to each other is argued where it matters: `leases`, `objects`, `usage`.
 
 use std::str::FromStr;
@@ -20,6 +20,7 @@ use cyxcloud_core::port::{
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Config, NoTls};
 
 mod buckets;
@@ -43,7 +44,7 @@ mod usage;
 
 use fail::{Fail, Outcome};
 use numbers::Numbers;
-use session::{Session, look, transact};
+use session::{Session, Sessions, look, transact};
 
 /// The time that stands in for the server's clock, where there is one.
 type Now = Option<i64>;
@@ -67,9 +68,9 @@ impl Default for PostgresOptions {
 
 /// The metadata store in a PostgreSQL database of its own. Any number of processes may use it at once. It goes by the server's clock.
 pub struct PostgresMeta {
-    pool: Pool,
+    sessions: Sessions,
+    leases: Arc<leases::Queue>,
     numbers: Numbers,
-    clock: Option<Arc<dyn Environment>>,
 }
 
 impl PostgresMeta {
@@ -87,7 +88,7 @@ impl PostgresMeta {
         };
         let migrated: Outcome<()> = migrate.await;
         migrated.map_err(Fail::into_error)?;
-        Ok(Self { pool, numbers: Numbers::default(), clock: options.clock })
+        Ok(Self { sessions: Sessions { pool, clock: options.clock }, leases: Arc::default(), numbers: Numbers::default() })
     }
 
     /// The id of this database: 32 hexadecimal digits that no other has, but a copy of this one.
@@ -102,11 +103,11 @@ impl PostgresMeta {
     }
 
     async fn session(&self) -> Outcome<Session> {
-        Session::take(&self.pool).await
+        self.sessions.session().await
     }
 
     fn clock(&self) -> Now {
-        self.clock.as_ref().map(|clock| row::int(clock.now().0))
+        self.sessions.clock()
     }
 
     /// Gives numbers to the nodes of these copies.
@@ -128,6 +129,9 @@ fn pool(url: &str, options: &PostgresOptions) -> Result<Pool> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(timeout.min(Duration::from_secs(5)));
     }
+    // Of several servers the one that may write: another shows what was committed some time ago, and shards that it does not name yet look like
+    // orphans.
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     // A server that is gone without a word is noticed, and one that hears nothing from us lets go of our locks.
     config.keepalives_idle(Duration::from_secs(10)).tcp_user_timeout(timeout);
     let ms = timeout.as_millis();
@@ -143,14 +147,14 @@ fn pool(url: &str, options: &PostgresOptions) -> Result<Pool> {
 
 impl std::fmt::Debug for PostgresMeta {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresMeta").field("pool", &self.pool.status()).finish_non_exhaustive()
+        f.debug_struct("PostgresMeta").field("pool", &self.sessions.pool.status()).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Meta for PostgresMeta {
     async fn now(&self) -> Result<Timestamp> {
-        match &self.clock {
+        match &self.sessions.clock {
             Some(clock) => Ok(clock.now()),
             None => look!(self, c, jobs::clock(c, None).await),
         }
@@ -184,7 +188,7 @@ impl Meta for PostgresMeta {
     }
 
     async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease> {
-        look!(self, c, leases::begin(c, self.clock(), ttl_ms).await)
+        leases::begin(&self.leases, &self.sessions, ttl_ms).await
     }
 
     async fn renew_lease(&self, epoch: u64, ttl_ms: u64) -> Result<Lease> {
@@ -291,7 +295,10 @@ impl Meta for PostgresMeta {
     }
 
     async fn finish_dead_chunk(&self, chunk: ChunkId, fence: u64) -> Result<bool> {
-        look!(self, c, chunks::finish_dead(c, chunk, fence).await)
+        transact!(self, c, {
+            c.begin().await?;
+            chunks::finish_dead(c, chunk, fence).await
+        })
     }
 
     async fn replace_copies(&self, replace: ReplaceCopies) -> Result<()> {
@@ -320,7 +327,10 @@ impl Meta for PostgresMeta {
     }
 
     async fn put_access_key(&self, key: AccessKey) -> Result<()> {
-        look!(self, c, keys::put(c, &key).await)
+        transact!(self, c, {
+            c.begin().await?;
+            keys::put(c, &key).await
+        })
     }
 
     async fn access_key(&self, id: &str) -> Result<AccessKey> {
@@ -332,7 +342,10 @@ impl Meta for PostgresMeta {
     }
 
     async fn put_node(&self, node: NodeRecord) -> Result<()> {
-        look!(self, c, nodes::put(c, &node).await)
+        transact!(self, c, {
+            c.begin().await?;
+            nodes::put(c, &node).await
+        })
     }
 
     async fn list_nodes(&self) -> Result<Vec<NodeRecord>> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cyxcloud_core::Error;
-use cyxcloud_core::data::manifest::{Content, Manifest};
+use cyxcloud_core::data::manifest::{ChunkRef, Content, Manifest};
 use cyxcloud_core::id::{BucketId, UploadId, VersionId};
 use cyxcloud_core::port::{CommitPart, CompleteUpload, Object, Part, Upload};
 use futures::try_join;
@@ -14,14 +14,16 @@ use super::chunks::Counted;
 use super::fail::Outcome;
 use super::numbers::Numbers;
 use super::objects::{check, place, there};
-use super::row::{as_json, bucket_id, decode_refs, encode_refs, id, int, json, key, limit, prefix_end, text, time, uint, unsigned};
-use super::session::Session;
+use super::row::{
+    as_json, bucket_id, decode_refs, encode_refs, id, int, json, key, limit, metadata_json, prefix_end, text, time, uint, unsigned,
+};
+use super::session::{Params, Session};
 use super::usage::{self, Change, growth};
 use super::{Now, buckets, chunks, leases, sql};
 
 pub(super) async fn create(c: &Session, upload: &Upload) -> Outcome<()> {
     let (id, bucket, key) = (upload.id.0.as_slice(), upload.bucket.0.as_slice(), upload.key.as_str().as_bytes());
-    let (created, metadata) = (int(upload.created.0), as_json(&upload.metadata));
+    let (created, metadata) = (int(upload.created.0), metadata_json(&upload.metadata)?);
     let (_, ()) = try_join!(c.begin(), buckets::hold(c, upload.bucket))?;
     if c.execute(sql::INSERT_UPLOAD, &[&id, &bucket, &key, &created, &metadata]).await? == 0 {
         return Err(Error::already_exists(format!("upload {} exists", upload.id)).into());
@@ -35,7 +37,11 @@ fn upload(row: &Row) -> Outcome<Upload> {
 
 async fn find(c: &Session, sql: &'static str, id: UploadId) -> Outcome<Upload> {
     let row = c.first(sql, &[&id.0.as_slice()]).await?;
-    upload(&row.ok_or_else(|| Error::not_found(format!("no upload {id}")))?)
+    upload(&row.ok_or_else(|| missing(id))?)
+}
+
+fn missing(id: UploadId) -> Error {
+    Error::not_found(format!("no upload {id}"))
 }
 
 pub(super) async fn get(c: &Session, id: UploadId) -> Outcome<Upload> {
@@ -100,33 +106,54 @@ pub(super) async fn commit_part(c: &Session, numbers: &Numbers, now: Now, commit
     let row: [&(dyn ToSql + Sync); 8] = [&id, &number, &version, &size, &etag, &modified, &system, &refs];
     let part_bytes = growth(part.size_bytes, old.iter().map(|c| u64::from(c.size_bytes)).sum());
     let change = Change { part_bytes, ..Change::default() };
-    try_join!(c.execute(sql, &row), usage::change(c, upload.bucket, part.version, change), chunks::release(c, now, &old))?;
+    try_join!(c.execute(sql, &row), chunks::release(c, now, &old), usage::change(c, upload.bucket, part.version, change))?;
     Ok(())
 }
 
 pub(super) async fn list_parts(c: &Session, id: UploadId, after: u32, max: usize) -> Outcome<Vec<Part>> {
-    get(c, id).await?;
     let after = i32::try_from(after).unwrap_or(i32::MAX);
-    c.query(sql::SCAN_PARTS, &[&id.0.as_slice(), &after, &limit(max)]).await?.iter().map(part).collect()
+    let rows = c.query(sql::SCAN_PARTS, &[&id.0.as_slice(), &after, &limit(max)]).await?;
+    if rows.is_empty() {
+        return Err(missing(id).into());
+    }
+    let has_part = |row: &&Row| !matches!(row.try_get::<_, Option<i32>>(0), Ok(None));
+    rows.iter().filter(has_part).map(part).collect()
 }
 
-/// Removes an upload that is locked, with its parts; what is to become of their chunks is the caller's.
-async fn take(c: &Session, upload: &Upload) -> Outcome<Vec<Part>> {
-    let id = upload.id.0.as_slice();
-    let rows = c.query(sql::SCAN_PARTS, &[&id, &0_i32, &i64::MAX]).await?;
-    let parts: Vec<Part> = rows.iter().map(part).collect::<Outcome<_>>()?;
-    let part_bytes = growth(0, parts.iter().map(|part| part.size_bytes).sum());
-    let (at, change): (super::session::Params<'_>, _) = (&[&id], Change { part_bytes, ..Change::default() });
-    let slot = VersionId(upload.id.0);
-    try_join!(c.execute(sql::DELETE_PARTS, at), c.execute(sql::DELETE_UPLOAD, at), usage::change(c, upload.bucket, slot, change))?;
-    Ok(parts)
+/// What an upload held.
+pub(super) struct Held {
+    pub(super) upload: Upload,
+    parts: Vec<Part>,
+}
+
+impl Held {
+    /// Every chunk of its parts.
+    pub(super) fn chunks(&self) -> Vec<ChunkRef> {
+        self.parts.iter().flat_map(|part| &part.chunks).copied().collect()
+    }
+
+    fn change(&self) -> Change {
+        let part_bytes = growth(0, self.parts.iter().map(|part| part.size_bytes).sum());
+        Change { part_bytes, ..Change::default() }
+    }
+}
+
+/// Removes an upload with its parts, if it is there; what is to become of their chunks and of the bucket's usage is the caller's.
+pub(super) async fn take(c: &Session, id: UploadId) -> Outcome<Option<Held>> {
+    let at: Params<'_> = &[&id.0.as_slice()];
+    let Some(row) = c.first(sql::LOCK_UPLOAD, at).await? else { return Ok(None) };
+    // Only now, as what was committed while the lock was waited for is there too.
+    let rows = c.query(sql::PARTS, at).await?;
+    let parts = rows.iter().map(part).collect::<Outcome<_>>()?;
+    try_join!(c.execute(sql::DELETE_PARTS, at), c.execute(sql::DELETE_UPLOAD, at))?;
+    Ok(Some(Held { upload: upload(&row)?, parts }))
 }
 
 /// In a transaction.
 pub(super) async fn abort(c: &Session, now: Now, id: UploadId) -> Outcome<()> {
-    let upload = find(c, sql::LOCK_UPLOAD, id).await?;
-    let refs: Vec<_> = take(c, &upload).await?.into_iter().flat_map(|part| part.chunks).collect();
-    chunks::release(c, now, &refs).await
+    let held = take(c, id).await?.ok_or_else(|| missing(id))?;
+    chunks::release(c, now, &held.chunks()).await?;
+    usage::change(c, held.upload.bucket, VersionId(id.0), held.change()).await
 }
 
 pub(super) async fn complete(c: &Session, now: Now, complete: &CompleteUpload) -> Outcome<Object> {
@@ -134,13 +161,15 @@ pub(super) async fn complete(c: &Session, now: Now, complete: &CompleteUpload) -
     if choices.is_empty() || !choices.is_sorted_by(|a, b| a.number < b.number) {
         return Err(Error::invalid("an upload is completed with at least one part, in ascending order").into());
     }
-    let (_, begun) = try_join!(c.begin(), find(c, sql::LOCK_UPLOAD, *upload))?;
-    if (begun.bucket, &begun.key) != (object.bucket, &object.key) {
+    let (_, held) = try_join!(c.begin(), take(c, *upload))?;
+    let held = held.ok_or_else(|| missing(*upload))?;
+    if (held.upload.bucket, &held.upload.key) != (object.bucket, &object.key) {
         return Err(Error::invalid("the upload was begun for another object").into());
     }
     let ((), there) = try_join!(buckets::hold(c, object.bucket), there(c, object.bucket, &object.key))?;
     check(&object.precondition, there.as_ref())?;
-    let mut parts: BTreeMap<u32, Part> = take(c, &begun).await?.into_iter().map(|part| (part.number, part)).collect();
+    let also = held.change();
+    let mut parts: BTreeMap<u32, Part> = held.parts.into_iter().map(|part| (part.number, part)).collect();
     let mut content = Vec::new();
     for choice in choices {
         match parts.remove(&choice.number) {
@@ -151,5 +180,5 @@ pub(super) async fn complete(c: &Session, now: Now, complete: &CompleteUpload) -
     }
     let left: Vec<_> = parts.into_values().flat_map(|part| part.chunks).collect();
     chunks::release(c, now, &left).await?;
-    place(c, now, object, Manifest { content: Content::Chunks(content) }, there).await
+    place(c, now, object, Manifest { content: Content::Chunks(content) }, there, also).await
 }

@@ -6,12 +6,13 @@ use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
 use cyxcloud_core::port::{CommitObject, CopyObject, Fate, NewVersion, Object, ObjectHead, Precondition, ScanStart};
 use futures::try_join;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::chunks::Counted;
 use super::fail::Outcome;
 use super::numbers::Numbers;
-use super::row::{as_json, encode_manifest, head, id, int, limit, manifest, prefix_end, text};
-use super::session::Session;
+use super::row::{encode_manifest, head, id, int, limit, manifest, metadata_json, prefix_end, text};
+use super::session::{Params, Session};
 use super::usage::{self, Change, growth};
 use super::{Now, buckets, chunks, leases, sql, trash};
 
@@ -38,29 +39,36 @@ pub(super) fn check(condition: &Precondition, there: Option<&There>) -> Outcome<
 }
 
 /// As [`put`], of what makes the object.
-pub(super) async fn place(c: &Session, now: Now, new: &NewVersion, manifest: Manifest, there: Option<There>) -> Outcome<Object> {
+pub(super) async fn place(
+    c: &Session,
+    now: Now,
+    new: &NewVersion,
+    manifest: Manifest,
+    there: Option<There>,
+    also: Change,
+) -> Outcome<Object> {
     let NewVersion { bucket, key, version, etag, modified, metadata, precondition: _ } = new.clone();
     let head = ObjectHead { key, version, size_bytes: manifest.size_bytes(), etag, modified, metadata };
     let object = Object { head, manifest };
-    put(c, now, bucket, &object, there).await?;
+    put(c, now, bucket, &object, there, also).await?;
     Ok(object)
 }
 
-/// Puts the object in place of `there` and releases the chunks of that; its own are counted already.
-pub(super) async fn put(c: &Session, now: Now, bucket: BucketId, object: &Object, there: Option<There>) -> Outcome<()> {
+/// Puts the object in place of `there` and releases the chunks of that; its own are counted already. `also` is what else the transaction changes in
+/// the bucket.
+pub(super) async fn put(c: &Session, now: Now, bucket: BucketId, object: &Object, there: Option<There>, also: Change) -> Outcome<()> {
     let Object { head, manifest } = object;
     // Not by ON CONFLICT: what appeared since it was looked for would be replaced unseen. A row too many is refused, and all is tried again.
     let sql = if there.is_some() { sql::UPDATE_OBJECT } else { sql::INSERT_OBJECT };
     let (inline, chunks) = encode_manifest(manifest);
     let (bucket_bytes, key, version) = (bucket.0.as_slice(), head.key.as_str().as_bytes(), head.version.0.as_slice());
-    let (size, etag, modified, metadata) =
-        (int(head.size_bytes), text("an entity tag", &head.etag)?, int(head.modified.0), as_json(&head.metadata));
-    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
-        [&bucket_bytes, &key, &version, &size, &etag, &modified, &metadata, &inline, &chunks];
+    let (size, etag, modified) = (int(head.size_bytes), text("an entity tag", &head.etag)?, int(head.modified.0));
+    let metadata = metadata_json(&head.metadata)?;
+    let row: [&(dyn ToSql + Sync); 9] = [&bucket_bytes, &key, &version, &size, &etag, &modified, &metadata, &inline, &chunks];
     let old_bytes = there.as_ref().map_or(0, |old| old.manifest.size_bytes());
     let change = Change { objects: i64::from(there.is_none()), object_bytes: growth(head.size_bytes, old_bytes), ..Change::default() };
     let released = there.as_ref().map_or(&[] as &[_], |old| old.manifest.chunks());
-    try_join!(c.execute(sql, &row), usage::change(c, bucket, head.version, change), chunks::release(c, now, released))?;
+    try_join!(c.execute(sql, &row), chunks::release(c, now, released), usage::change(c, bucket, head.version, change + also))?;
     Ok(())
 }
 
@@ -80,11 +88,15 @@ pub(super) async fn commit(c: &Session, numbers: &Numbers, now: Now, commit: &Co
         chunks::count(c, numbers, &counted),
     )?;
     counted?;
-    place(c, now, object, manifest.clone(), there).await
+    place(c, now, object, manifest.clone(), there, Change::default()).await
 }
 
 pub(super) async fn get(c: &Session, bucket: BucketId, key: &ObjectKey) -> Outcome<Object> {
-    let row = c.first(sql::OBJECT, &[&bucket.0.as_slice(), &key.as_str().as_bytes()]).await?;
+    find(c, sql::OBJECT, bucket, key).await
+}
+
+async fn find(c: &Session, sql: &'static str, bucket: BucketId, key: &ObjectKey) -> Outcome<Object> {
+    let row = c.first(sql, &[&bucket.0.as_slice(), &key.as_str().as_bytes()]).await?;
     object(&row.ok_or_else(|| Error::not_found(format!("no object {key}")))?)
 }
 
@@ -108,7 +120,7 @@ pub(super) async fn delete(
             change.trash_bytes = bytes;
         }
     }
-    let at: super::session::Params<'_> = &[&bucket.0.as_slice(), &key.as_str().as_bytes()];
+    let at: Params<'_> = &[&bucket.0.as_slice(), &key.as_str().as_bytes()];
     try_join!(c.execute(sql::DELETE_OBJECT, at), usage::change(c, bucket, there.version, change))?;
     Ok(true)
 }
@@ -126,17 +138,16 @@ pub(super) async fn scan(c: &Session, bucket: BucketId, prefix: &str, start: &Sc
 }
 
 pub(super) async fn copy(c: &Session, numbers: &Numbers, now: Now, copy: &CopyObject) -> Outcome<Object> {
-    let (_, source) = try_join!(c.begin(), get(c, copy.source_bucket, &copy.source_key))?;
+    let (bucket, key) = (copy.object.bucket, &copy.object.key);
+    // Locked, so that what is read is what is there when this commits; for the write that follows where the object is copied onto itself.
+    let is_itself = (copy.source_bucket, &copy.source_key) == (bucket, key);
+    let lock = if is_itself { sql::LOCK_SOURCE } else { sql::HOLD_SOURCE };
+    let (_, (), source) = try_join!(c.begin(), buckets::hold(c, bucket), find(c, lock, copy.source_bucket, &copy.source_key))?;
     if source.head.version != copy.source_version {
         return Err(Error::conflict("the object to copy was replaced").into());
     }
-    let ((), there) = try_join!(buckets::hold(c, copy.object.bucket), there(c, copy.object.bucket, &copy.object.key))?;
+    let there = there(c, bucket, key).await?;
     check(&copy.object.precondition, there.as_ref())?;
-    // A source that went meanwhile has released its chunks: then they may be counted no more, and it is a conflict.
-    let counted = Counted::new(source.manifest.chunks(), &[])?;
-    counted.count(c, numbers).await.map_err(|fail| match fail {
-        super::fail::Fail::Rule(_) => Error::conflict("the object to copy was replaced").into(),
-        fail => fail,
-    })?;
-    place(c, now, &copy.object, source.manifest, there).await
+    Counted::new(source.manifest.chunks(), &[])?.count(c, numbers).await?;
+    place(c, now, &copy.object, source.manifest, there, Change::default()).await
 }

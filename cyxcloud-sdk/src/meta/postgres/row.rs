@@ -67,6 +67,16 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row, at: usize) -> Outcome<T> {
     Ok(row.try_get::<_, Json<T>>(at)?.0)
 }
 
+/// A column of metadata, which people's tools read as text and PostgreSQL therefore wants without NUL.
+pub(super) fn metadata_json(metadata: &Metadata) -> Outcome<Json<&Metadata>> {
+    let Metadata { headers, user, system } = metadata;
+    for (name, value) in headers.iter().chain(user).chain(system) {
+        text("metadata", name)?;
+        text("metadata", value)?;
+    }
+    Ok(Json(metadata))
+}
+
 pub(super) fn as_json<T: Serialize + std::fmt::Debug + Sync>(value: &T) -> Json<&T> {
     Json(value)
 }

@@ -20,6 +20,12 @@ pub(super) async fn migrate(c: &mut Object) -> Outcome<()> {
     if encoding != "UTF8" {
         return Err(Error::invalid(format!("the database has the encoding {encoding}; make one with ENCODING 'UTF8'")).into());
     }
+    let commit: String = tx.query_one("SHOW synchronous_commit", &[]).await?.try_get(0)?;
+    if commit == "off" {
+        return Err(
+            Error::invalid("synchronous_commit is off for this user or database: what was committed could be lost; set it to on").into()
+        );
+    }
     tx.batch_execute("CREATE SCHEMA IF NOT EXISTS cyx; CREATE TABLE IF NOT EXISTS cyx.migrations (version integer PRIMARY KEY)").await?;
     let applied: i32 = tx.query_one("SELECT coalesce(max(version), 0) FROM cyx.migrations", &[]).await?.try_get(0)?;
     let applied = usize::try_from(applied).unwrap_or(0);

@@ -1,14 +1,19 @@
 //! Connections, transactions, and how often a transaction is tried.
 
-use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cyxcloud_core::Result;
+use cyxcloud_core::port::Environment;
 use deadpool_postgres::{Object, Pool};
-use tokio_postgres::Row;
+use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
 
+use super::Now;
 use super::fail::{Again, Fail, Outcome};
+use super::row::int;
 
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -55,33 +60,53 @@ macro_rules! look {
 
 pub(super) use {look, transact};
 
-/// A connection of the pool. One that goes while a transaction is open is closed.
+/// Where connections come from, and the time.
+#[derive(Clone)]
+pub(super) struct Sessions {
+    pub(super) pool: Pool,
+    /// Instead of the server's.
+    pub(super) clock: Option<Arc<dyn Environment>>,
+}
+
+impl Sessions {
+    pub(super) async fn session(&self) -> Outcome<Session> {
+        Ok(Session { client: Some(self.pool.get().await?), in_transaction: false.into(), is_spoilt: false.into(), running: 0.into() })
+    }
+
+    pub(super) fn clock(&self) -> Now {
+        self.clock.as_ref().map(|clock| int(clock.now().0))
+    }
+}
+
+/// A connection of the pool. It is closed instead of given back where it goes in the middle of something, as it does when its caller has gone.
 pub(super) struct Session {
     client: Option<Object>,
-    in_transaction: std::sync::atomic::AtomicBool,
+    in_transaction: AtomicBool,
+    /// It was refused for what it is connected to.
+    is_spoilt: AtomicBool,
+    /// Statements that have not been answered.
+    running: AtomicUsize,
 }
 
 impl Session {
-    pub(super) async fn take(pool: &Pool) -> Outcome<Self> {
-        Ok(Self { client: Some(pool.get().await?), in_transaction: false.into() })
-    }
-
     /// Begins a transaction. Statements that are polled after this one are sent without waiting for the answer.
     pub(super) async fn begin(&self) -> Outcome<()> {
-        self.in_transaction.store(true, std::sync::atomic::Ordering::Relaxed);
-        Ok(self.client().batch_execute("BEGIN").await?)
+        self.in_transaction.store(true, Ordering::Relaxed);
+        self.run(async { Ok(self.client().batch_execute("BEGIN").await?) }).await
     }
 
     /// Commits what succeeded, rolls back what did not.
-    pub(super) async fn end<T>(mut self, done: Outcome<T>) -> Outcome<T> {
+    pub(super) async fn end<T>(self, done: Outcome<T>) -> Outcome<T> {
         let last = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let ended = self.client().batch_execute(last).await;
+        // Statements that nobody waits for any more are answered before this one.
+        self.running.store(0, Ordering::Relaxed);
+        let ended = self.run(async { Ok(self.client().batch_execute(last).await?) }).await;
         if ended.is_ok() {
-            *self.in_transaction.get_mut() = false;
+            self.in_transaction.store(false, Ordering::Relaxed);
         }
         let value = done?;
         // Whether a commit that got no answer has happened, nobody knows: it must not be tried again.
-        match ended.map_err(Fail::from) {
+        match ended {
             Ok(()) => Ok(value),
             Err(fail) if fail.again() == Again::Conflicted => Err(fail),
             Err(fail) => Err(fail.into_error().into()),
@@ -92,9 +117,20 @@ impl Session {
         self.client.as_ref().expect("taken only when dropped")
     }
 
+    /// Counts a statement while it runs.
+    async fn run<T>(&self, statement: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let done = statement.await;
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        if done.as_ref().is_err_and(|fail| fail.again() == Again::Disconnected) {
+            self.is_spoilt.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
     pub(super) async fn query(&self, sql: &'static str, params: Params<'_>) -> Outcome<Vec<Row>> {
-        let statement = self.client().prepare_cached(sql).await?;
-        Ok(self.client().query(&statement, params).await?)
+        let client = self.client();
+        self.run(async { Ok(client.query(&client.prepare_cached(sql).await?, params).await?) }).await
     }
 
     /// The first row, if any.
@@ -104,25 +140,23 @@ impl Session {
 
     /// How many rows were changed.
     pub(super) async fn execute(&self, sql: &'static str, params: Params<'_>) -> Outcome<u64> {
-        let statement = self.client().prepare_cached(sql).await?;
-        Ok(self.client().execute(&statement, params).await?)
-    }
-}
-
-impl Deref for Session {
-    type Target = Object;
-
-    fn deref(&self) -> &Object {
-        self.client()
+        let client = self.client();
+        self.run(async { Ok(client.execute(&client.prepare_cached(sql).await?, params).await?) }).await
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if *self.in_transaction.get_mut()
-            && let Some(client) = self.client.take()
-        {
-            drop(Object::take(client));
+        let is_busy = *self.running.get_mut() > 0;
+        if !(is_busy || *self.in_transaction.get_mut() || *self.is_spoilt.get_mut()) {
+            return;
+        }
+        let Some(client) = self.client.take().map(Object::take) else { return };
+        // A statement that nobody waits for would keep its locks until it is through.
+        if let (true, Ok(runtime)) = (is_busy, Handle::try_current()) {
+            let token = client.cancel_token();
+            // Without an answer it ends by its own timeout.
+            runtime.spawn(async move { drop(token.cancel_query(NoTls).await) });
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Every statement, so that one test can see that each finds its rows by an index.
 //!
-//! The store's clock is the server's; a parameter that is not null stands in for it in tests. Rows are locked in the order of their ids wherever there are
-//! several.
+//! The store's clock is the server's; a parameter that is not null stands in for it in tests.
 
 /// The time: parameter `$n`, or the server's clock.
 macro_rules! now {
@@ -58,10 +57,11 @@ statements! {
         FROM cyx.buckets b LEFT JOIN cyx.usage u ON u.bucket = b.id WHERE b.id = $1 GROUP BY b.id";
     DELETE_USAGE = "DELETE FROM cyx.usage WHERE bucket = $1";
 
-    // The counter's row is locked until the lease is committed, so that epochs become visible in their order: see `leases.rs`.
-    BEGIN_LEASE = concat!("WITH next AS (UPDATE cyx.cluster SET last_epoch = last_epoch + 1 WHERE singleton = 1 RETURNING last_epoch)
-        INSERT INTO cyx.leases (epoch, expires) SELECT last_epoch, t.now + least($2, 9223372036854775807 - t.now)
-        FROM next, (SELECT ", now!(1), " AS now) t RETURNING epoch, expires");
+    // The counter's row is locked until the leases are committed, so that epochs become visible in their order: see `leases.rs`.
+    BEGIN_LEASES = concat!("WITH given AS (UPDATE cyx.cluster SET last_epoch = last_epoch + cardinality($2::bigint[]) WHERE singleton = 1
+            RETURNING last_epoch - cardinality($2::bigint[]) AS before)
+        INSERT INTO cyx.leases (epoch, expires) SELECT before + n, t.now + least(ttl, 9223372036854775807 - t.now)
+        FROM given, unnest($2::bigint[]) WITH ORDINALITY AS wanted (ttl, n), (SELECT ", now!(1), " AS now) t RETURNING epoch, expires");
     LIVE_LEASE = concat!("SELECT epoch, expires FROM cyx.leases WHERE epoch = $2 AND expires >= ", now!(1));
     // Held against the fence until the transaction ends.
     HOLD_LEASE = concat!("SELECT epoch, expires FROM cyx.leases WHERE epoch = $2 AND expires >= ", now!(1), " FOR SHARE");
@@ -74,6 +74,8 @@ statements! {
     FENCE = "SELECT coalesce((SELECT min(epoch) FROM cyx.leases), last_epoch + 1) FROM cyx.cluster WHERE singleton = 1";
 
     OBJECT = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2");
+    HOLD_SOURCE = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2 FOR SHARE");
+    LOCK_SOURCE = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2 FOR UPDATE");
     LOCK_OBJECT = "SELECT etag, version, inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2 FOR UPDATE";
     INSERT_OBJECT = "INSERT INTO cyx.objects (bucket, key, version, size, etag, modified, metadata, inline, chunks)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -85,12 +87,14 @@ statements! {
     TRASH_OBJECT = concat!("INSERT INTO cyx.trash (bucket, ", head!(), ", inline, chunks, deleted)
         SELECT bucket, ", head!(), ", inline, chunks, ", now!(1), " FROM cyx.objects WHERE bucket = $2 AND key = $3 ON CONFLICT DO NOTHING");
     LOCK_TRASHED = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.trash WHERE bucket = $1 AND key = $2 AND version = $3 FOR UPDATE");
-    DELETE_TRASHED = "DELETE FROM cyx.trash WHERE bucket = $1 AND key = $2 AND version = $3";
+    DELETE_TRASHED = "DELETE FROM cyx.trash t USING unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS old (bucket, key, version)
+        WHERE t.bucket = old.bucket AND t.key = old.key AND t.version = old.version";
     SCAN_TRASH = concat!("SELECT ", head!(), ", deleted FROM cyx.trash
         WHERE bucket = $1 AND (key, version) > ($2, $3) AND key < $4 ORDER BY key, version LIMIT $5");
     OLD_TRASH = concat!("SELECT bucket, key, version, inline, chunks FROM cyx.trash
         WHERE deleted <= ", now!(1), " - $2 ORDER BY deleted LIMIT $3 FOR UPDATE SKIP LOCKED");
-    BUCKET_TRASH = "SELECT bucket, key, version, inline, chunks FROM cyx.trash WHERE bucket = $1 ORDER BY key, version LIMIT $2 FOR UPDATE";
+    BUCKET_TRASH = "SELECT bucket, key, version, inline, chunks FROM cyx.trash
+        WHERE bucket = $1 AND (key, version) > ($2, $3) ORDER BY key, version LIMIT $4 FOR UPDATE";
 
     // Those that are brought along: new, or counted once more and with the copies just made durable.
     PUT_CHUNKS = "INSERT INTO cyx.chunks AS c (id, refs, size, data, parity, roots, nodes, shards)
@@ -111,20 +115,24 @@ statements! {
     LOCK_CHUNK = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id = $1 AND refs > 0 FOR UPDATE");
     SET_COPIES = "UPDATE cyx.chunks SET nodes = $2, shards = $3 WHERE id = $1";
     SCAN_CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id > $1 AND refs > 0 ORDER BY id LIMIT $2");
+    // What was claimed has died at 0: it is due whatever the time and the grace.
     DEAD_CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE dead_since IS NOT NULL AND id > $2
-            AND (fence IS NOT NULL OR dead_since <= ", now!(1), " - $3) ORDER BY id LIMIT $4 FOR UPDATE");
-    CLAIM_CHUNKS = "UPDATE cyx.chunks SET fence = $2 WHERE id = ANY($1)";
+            AND dead_since <= greatest(0, ", now!(1), " - $3) ORDER BY id LIMIT $4 FOR UPDATE");
+    CLAIM_CHUNKS = "UPDATE cyx.chunks SET fence = $2, dead_since = 0 WHERE id = ANY($1)";
     FINISH_CHUNK = "DELETE FROM cyx.chunks WHERE id = $1 AND refs = 0 AND fence = $2";
 
     LOCK_JOBS = concat!("SELECT ", job!(), " FROM cyx.jobs WHERE chunk = ANY($1) ORDER BY chunk FOR UPDATE");
     LOCK_JOB = concat!("SELECT ", job!(), " FROM cyx.jobs WHERE chunk = $1 FOR UPDATE");
-    PUT_JOBS = "INSERT INTO cyx.jobs (chunk, priority, state, epoch, attempts, not_before, updated, failure)
-        SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
-        ON CONFLICT (chunk) DO UPDATE SET priority = excluded.priority, state = excluded.state, epoch = excluded.epoch,
-            attempts = excluded.attempts, not_before = excluded.not_before, updated = excluded.updated, failure = excluded.failure";
+    INSERT_JOBS = concat!("INSERT INTO cyx.jobs (", job!(), ")
+        SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])");
+    UPDATE_JOBS = concat!("UPDATE cyx.jobs j SET priority = new.priority, state = new.state, epoch = new.epoch, attempts = new.attempts,
+            not_before = new.not_before, updated = new.updated, failure = new.failure
+        FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
+            AS new (", job!(), ") WHERE j.chunk = new.chunk");
+    // A lease that is younger than what this statement sees of the leases is alive: its job was free when the statement began, and is not now.
     FREE_JOBS = concat!("SELECT ", job!(), " FROM cyx.jobs j
         WHERE state IN ('pending', 'in_progress') AND CASE WHEN epoch IS NULL THEN not_before <= ", now!(1), "
-            ELSE NOT EXISTS (SELECT 1 FROM cyx.leases l WHERE l.epoch = j.epoch AND l.expires >= ", now!(1), ") END
+            ELSE epoch <= (SELECT last_epoch FROM cyx.cluster WHERE singleton = 1) AND NOT EXISTS (SELECT 1 FROM cyx.leases l WHERE l.epoch = j.epoch AND l.expires >= ", now!(1), ") END
         ORDER BY priority, chunk LIMIT $2 FOR UPDATE OF j SKIP LOCKED");
     SCAN_JOBS = concat!("SELECT ", job!(), " FROM cyx.jobs WHERE chunk > $1 ORDER BY chunk LIMIT $2");
     DELETE_OLD_JOBS = concat!("DELETE FROM cyx.jobs WHERE chunk = ANY(ARRAY(SELECT chunk FROM cyx.jobs
@@ -142,8 +150,11 @@ statements! {
     INSERT_PART = "INSERT INTO cyx.parts (upload, number, version, size, etag, modified, system, chunks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     UPDATE_PART = "UPDATE cyx.parts SET version = $3, size = $4, etag = $5, modified = $6, system = $7, chunks = $8
         WHERE upload = $1 AND number = $2";
-    SCAN_PARTS = "SELECT number, version, size, etag, modified, system, chunks FROM cyx.parts
-        WHERE upload = $1 AND number > $2 ORDER BY number LIMIT $3";
+    PARTS = "SELECT number, version, size, etag, modified, system, chunks FROM cyx.parts WHERE upload = $1 ORDER BY number";
+    // One row without a part where the upload has none.
+    SCAN_PARTS = "SELECT p.number, p.version, p.size, p.etag, p.modified, p.system, p.chunks FROM cyx.uploads u
+        LEFT JOIN LATERAL (SELECT * FROM cyx.parts WHERE upload = u.id AND number > $2 ORDER BY number LIMIT $3) p ON true
+        WHERE u.id = $1 ORDER BY p.number";
     DELETE_PARTS = "DELETE FROM cyx.parts WHERE upload = $1";
 
     PUT_ACCESS_KEY = "INSERT INTO cyx.access_keys (id, account, name, sealed_secret, created) VALUES ($1, $2, $3, $4, $5)

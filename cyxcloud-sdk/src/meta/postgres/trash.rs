@@ -1,7 +1,9 @@
 //! The trash: deleted objects with their chunks still counted.
 
+use std::collections::BTreeMap;
+
 use cyxcloud_core::Error;
-use cyxcloud_core::data::manifest::Manifest;
+use cyxcloud_core::data::manifest::{ChunkRef, Manifest};
 use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
 use cyxcloud_core::port::{Object, Precondition, Trashed};
 use futures::try_join;
@@ -56,16 +58,21 @@ pub(super) async fn restore(
     };
     let ((), there) = try_join!(buckets::hold(c, bucket), there(c, bucket, key))?;
     check(condition, there.as_ref())?;
-    take(c, bucket, at.1, version, object.head.size_bytes).await?;
-    put(c, now, bucket, &object, there).await?;
+    take(c, &[at]).await?;
+    let also = Change { trash_bytes: -int(object.head.size_bytes), ..Change::default() };
+    put(c, now, bucket, &object, there, also).await?;
     Ok(object)
 }
 
-/// Removes an object from the trash; what is to become of its chunks is the caller's.
-async fn take(c: &Session, bucket: BucketId, key: &[u8], version: VersionId, size_bytes: u64) -> Outcome<()> {
-    let change = Change { trash_bytes: -int(size_bytes), ..Change::default() };
-    let at: super::session::Params<'_> = &[&bucket.0.as_slice(), &key, &version.0.as_slice()];
-    try_join!(c.execute(sql::DELETE_TRASHED, at), usage::change(c, bucket, version, change))?;
+/// Bucket, key and version.
+type At<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// Removes objects from the trash; what is to become of their chunks and of their buckets' usage is the caller's.
+async fn take(c: &Session, all: &[At<'_>]) -> Outcome<()> {
+    let buckets: Vec<&[u8]> = all.iter().map(|at| at.0).collect();
+    let keys: Vec<&[u8]> = all.iter().map(|at| at.1).collect();
+    let versions: Vec<&[u8]> = all.iter().map(|at| at.2).collect();
+    c.execute(sql::DELETE_TRASHED, &[&buckets, &keys, &versions]).await?;
     Ok(())
 }
 
@@ -81,28 +88,36 @@ fn old(row: &Row) -> Outcome<Old> {
     Ok(Old { bucket: bucket_id(row, 0)?, key: row.try_get(1)?, version: VersionId(id(row, 2)?), manifest: manifest(row, 3)? })
 }
 
-async fn forget(c: &Session, now: Now, rows: &[Row]) -> Outcome<()> {
-    for row in rows {
-        let Old { bucket, key, version, manifest } = old(row)?;
-        take(c, bucket, &key, version, manifest.size_bytes()).await?;
-        chunks::release(c, now, manifest.chunks()).await?;
-    }
-    Ok(())
+/// Forgets objects that are locked. All chunks together, in the order of their ids: who purges beside this one locks them in the same order.
+async fn forget(c: &Session, now: Now, all: &[Old]) -> Outcome<()> {
+    let at: Vec<At<'_>> = all.iter().map(|old| (old.bucket.0.as_slice(), old.key.as_slice(), old.version.0.as_slice())).collect();
+    take(c, &at).await?;
+    let refs: Vec<ChunkRef> = all.iter().flat_map(|old| old.manifest.chunks()).copied().collect();
+    chunks::release(c, now, &refs).await
 }
 
 pub(super) async fn purge(c: &Session, now: Now, window_ms: u64, max: usize) -> Outcome<u64> {
     let (_, due) = try_join!(c.begin(), async { c.query(sql::OLD_TRASH, &[&now, &int(window_ms), &limit(max)]).await })?;
+    let due = due.iter().map(old).collect::<Outcome<Vec<_>>>()?;
     forget(c, now, &due).await?;
+    let mut changes: BTreeMap<BucketId, Change> = BTreeMap::new();
+    for old in &due {
+        changes.entry(old.bucket).or_default().trash_bytes -= int(old.manifest.size_bytes());
+    }
+    for (bucket, change) in changes {
+        usage::change(c, bucket, VersionId([0; 16]), change).await?;
+    }
     Ok(due.len() as u64)
 }
 
-/// Forgets all trash of a bucket.
+/// Forgets all trash of a bucket that goes, and so has no usage to be changed.
 pub(super) async fn empty(c: &Session, now: Now, bucket: BucketId) -> Outcome<()> {
+    let mut after = (Vec::new(), Vec::new());
     loop {
-        let page = c.query(sql::BUCKET_TRASH, &[&bucket.0.as_slice(), &PAGE]).await?;
-        if page.is_empty() {
-            return Ok(());
-        }
+        let page = c.query(sql::BUCKET_TRASH, &[&bucket.0.as_slice(), &after.0, &after.1, &PAGE]).await?;
+        let page = page.iter().map(old).collect::<Outcome<Vec<_>>>()?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.key.clone(), last.version.0.to_vec());
         forget(c, now, &page).await?;
     }
 }

@@ -26,7 +26,21 @@ pub(super) fn growth(new: u64, old: u64) -> i64 {
     int(new) - int(old)
 }
 
-/// `by` whom names the slot: something that is different for every writer.
+impl std::ops::Add for Change {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            objects: self.objects + other.objects,
+            object_bytes: self.object_bytes + other.object_bytes,
+            part_bytes: self.part_bytes + other.part_bytes,
+            trash_bytes: self.trash_bytes + other.trash_bytes,
+        }
+    }
+}
+
+/// Once in a transaction for each bucket, and last, as others wait for the slot until it ends. `by` whom names the slot: something that is
+/// different for every writer.
 pub(super) async fn change(c: &Session, bucket: BucketId, by: VersionId, change: Change) -> Outcome<()> {
     let slot = i16::from(by.0[15] % SLOTS);
     let Change { objects, object_bytes, part_bytes, trash_bytes } = change;

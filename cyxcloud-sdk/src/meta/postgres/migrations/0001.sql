@@ -101,8 +101,7 @@ CREATE TABLE cyx.chunks (
     nodes integer[] NOT NULL,
     shards smallint[]
 );
--- On dead_since rather than refs, so that counting a reference touches no index.
-CREATE INDEX chunks_dead ON cyx.chunks (id) WHERE dead_since IS NOT NULL;
+CREATE INDEX chunks_dead ON cyx.chunks (id, dead_since) WHERE dead_since IS NOT NULL;
 -- What waits to be sorted into it is bounded, as it counts towards what a GiB takes.
 CREATE INDEX chunks_by_node ON cyx.chunks USING gin (nodes) WITH (gin_pending_list_limit = 256);
 

@@ -49,17 +49,26 @@ SELECT
     n.name AS peer_id,
     n.address AS grpc_address,
     coalesce(n.capacity, 0) AS storage_total,
-    coalesce((SELECT sum(ceil(c.size::numeric / c.data))::bigint FROM cyx.node_numbers m
-        JOIN cyx.chunks c ON c.nodes @> ARRAY[m.number] WHERE m.id = n.id), 0) AS storage_used,
+    held.bytes AS storage_used,
     coalesce(n.reserved, 0) AS storage_reserved,
     coalesce(s.state, 'unknown') AS status,
     cyx.time_of(s.last_heartbeat) AS last_heartbeat,
-    CASE WHEN s.state IN ('offline', 'draining') THEN cyx.time_of(s.since) END AS first_offline_at,
+    CASE WHEN s.state = 'offline' THEN cyx.time_of(s.since) END AS first_offline_at,
     cyx.time_of(s.since) AS status_changed_at,
     coalesce(s.failures, 0) AS failure_count,
-    nullif(n.region, '') AS region
+    nullif(n.region, '') AS region,
+    held.shards AS shard_count
 FROM cyx.nodes n
-LEFT JOIN cyx.node_statuses s ON s.node = n.id;
+LEFT JOIN cyx.node_statuses s ON s.node = n.id
+-- Once for each node, whatever is asked of it.
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(ceil(c.size::numeric / c.data) * copies.count), 0)::bigint AS bytes, coalesce(sum(copies.count), 0)::bigint AS shards
+    FROM cyx.node_numbers m
+    JOIN cyx.chunks c ON c.nodes @> ARRAY[m.number]
+    CROSS JOIN LATERAL (SELECT cardinality(array_positions(c.nodes, m.number)) AS count) copies
+    WHERE m.id = n.id AND c.refs > 0
+    OFFSET 0
+) held ON true;
 
 -- One row for each copy of a shard. What lies on a node that is away is not lost yet; what lies on one that was removed is.
 CREATE VIEW chunk_locations AS
@@ -143,8 +152,7 @@ SELECT
         THEN ROUND((n.storage_used::numeric / (n.storage_total - n.storage_reserved)::numeric) * 100, 2)
         ELSE 0
     END AS utilization_percent,
-    (SELECT count(*) FROM cyx.node_numbers m JOIN cyx.chunks c ON c.nodes @> ARRAY[m.number]
-        WHERE encode(m.id, 'hex') = n.id AND c.refs > 0 AND n.status NOT IN ('removed', 'offline')) AS chunk_count,
+    CASE WHEN n.status IN ('removed', 'offline') THEN 0 ELSE n.shard_count END AS chunk_count,
     n.status,
     n.last_heartbeat
 FROM nodes n;
