@@ -383,22 +383,24 @@ fn a_copy_onto_itself_never_undoes_a_write() {
     block_on(async {
         let gateways = [open(&url).await, open(&url).await];
         make_bucket(&gateways[0]).await;
-        let inline = async |id: u64| {
-            let epoch = gateways[0].begin_lease(60_000).await.unwrap().epoch;
+        let inline = async |epoch: u64, id: u64| {
             let manifest = Manifest { content: Content::Inline(id.to_string().into_bytes()) };
             let commit = CommitObject { epoch, object: version("a", id, Precondition::None), manifest, chunks: vec![] };
             gateways[0].commit_object(commit).await.unwrap()
         };
         let mut copied = 0;
         for round in 0..100 {
-            let before = inline(10 * round).await;
+            // Begun before, so that both start with the object.
+            let [first, second] =
+                [gateways[0].begin_lease(60_000).await.unwrap().epoch, gateways[0].begin_lease(60_000).await.unwrap().epoch];
+            let before = inline(first, 10 * round).await;
             let copy = CopyObject {
                 source_bucket: BUCKET,
                 source_key: before.head.key.clone(),
                 source_version: before.head.version,
                 object: version("a", 10 * round + 1, Precondition::None),
             };
-            let (copy, written) = futures::join!(gateways[1].copy_object(copy), inline(10 * round + 2));
+            let (copy, written) = futures::join!(gateways[1].copy_object(copy), inline(second, 10 * round + 2));
             copied += u64::from(copy.is_ok());
             assert_eq!(gateways[1].object(BUCKET, &before.head.key).await.unwrap(), written, "round {round}");
         }
