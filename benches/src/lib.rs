@@ -2,4 +2,5 @@
 
 pub mod cpu_time;
 pub mod load;
+pub mod meta;
 pub mod store;
