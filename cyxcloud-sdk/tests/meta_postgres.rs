@@ -567,3 +567,17 @@ fn a_server_that_forgets_commits_is_refused() {
     let refused = block_on(PostgresMeta::open(&url, PostgresOptions::default())).unwrap_err();
     assert!(refused.to_string().contains("synchronous_commit"), "{refused}");
 }
+
+/// Somebody who embeds it may drive it with one runtime and then with another.
+#[test]
+fn leases_outlive_the_runtime_that_began_them() {
+    let url = database();
+    let meta = Arc::new(block_on(open(&url)));
+    for _ in 0..20 {
+        block_on(async {
+            let mut begin = Box::pin(meta.begin_lease(1000));
+            let _ = futures::poll!(&mut begin);
+        });
+        block_on(async { tokio::time::timeout(std::time::Duration::from_secs(20), meta.begin_lease(1000)).await.unwrap().unwrap() });
+    }
+}

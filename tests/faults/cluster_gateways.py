@@ -64,7 +64,7 @@ class Run:
         """A gateway with the secrets of the first and a data directory of its own."""
         first, data = self.cluster.directory / "gateway", self.cluster.directory / f"gateway-{number}"
         data.mkdir()
-        for secret in ("seal.key", "cluster.key"):
+        for secret in ("seal.key", "cluster.key", "database.id"):
             shutil.copy(first / secret, data / secret)
         replaced = {"--http-addr": f"127.0.0.1:{http}", "--grpc-addr": f"127.0.0.1:{grpc}", "--data-dir": data}
         flags = [f"{flag}={replaced[flag]}" if (flag := argument.split("=")[0]) in replaced else argument for argument in self.cluster.gateway.command[1:]]

@@ -17,6 +17,8 @@ const PROBE_MS: u64 = 2_000;
 /// First pause before a node that is away is asked again; it doubles up to [`MAX_PAUSE_MS`].
 const MIN_PAUSE_MS: u64 = 500;
 const MAX_PAUSE_MS: u64 = 30_000;
+/// What a node said of its space holds for so many heartbeats.
+const SPACE_BEATS: u64 = 3;
 /// Nodes asked at the same time.
 const PARALLEL: usize = 32;
 
@@ -47,7 +49,7 @@ impl Registry {
         self.state().records.values().any(|record| record.endpoint.as_ref().is_some_and(|endpoint| endpoint.address == address))
     }
 
-    /// Nodes that are not reachable, or of whose space nothing is known, and whose turn it is.
+    /// Nodes that are not reachable, or of whose space nothing is known of late, as when their heartbeats go to another gateway, and whose turn it is.
     fn due(&self) -> Vec<NodeId> {
         let (view, now) = (self.view(), self.env.now());
         let mut state = self.state();
@@ -55,7 +57,7 @@ impl Registry {
         for node in view.nodes() {
             let signs = state.signs.entry(node.id).or_default();
             let (at, pause_ms) = signs.probe;
-            if node.reachable && signs.space().is_some() {
+            if node.reachable && signs.knows_space(SPACE_BEATS * self.options.timers.heartbeat_ms, now) {
                 signs.probe = Default::default();
             } else if at <= now {
                 let pause_ms = (pause_ms * 2).clamp(MIN_PAUSE_MS, MAX_PAUSE_MS);

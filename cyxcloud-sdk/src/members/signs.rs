@@ -36,6 +36,8 @@ pub(super) struct Signs {
     pub(super) beat: Option<(Timestamp, Beat)>,
     answered: Option<Timestamp>,
     space: Option<Space>,
+    /// When that was learnt.
+    space_at: Timestamp,
     trouble: Option<Trouble>,
     calls: u32,
     /// Since when some call has been waiting, if one is.
@@ -56,6 +58,11 @@ impl Signs {
         self.space
     }
 
+    /// Whether it is known how much space it has, and not from too long ago.
+    pub(super) fn knows_space(&self, max_age_ms: u64, now: Timestamp) -> bool {
+        self.space.is_some() && since(self.space_at, now) <= max_age_ms
+    }
+
     pub(super) fn in_trouble(&self) -> bool {
         self.trouble.is_some()
     }
@@ -67,7 +74,7 @@ impl Signs {
     /// A heartbeat. It says that the process is there, not that a call would be answered.
     pub(super) fn heard(&mut self, beat: Beat, now: Timestamp) {
         self.beat = Some((now, beat));
-        self.space = Some(beat.space);
+        self.note_space(beat.space, now);
         if self.trouble == Some(Trouble::Down) {
             self.trouble = None;
         }
@@ -114,8 +121,8 @@ impl Signs {
         self.trouble = Some(Trouble::Stalled(now));
     }
 
-    pub(super) fn note_space(&mut self, space: Space) {
-        self.space = Some(space);
+    pub(super) fn note_space(&mut self, space: Space, now: Timestamp) {
+        (self.space, self.space_at) = (Some(space), now);
     }
 
     /// It refused a shard for want of space; until it says otherwise it has none.
@@ -133,6 +140,17 @@ pub(super) fn since(then: Timestamp, now: Timestamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_known_of_space_grows_old() {
+        let mut signs = Signs::default();
+        assert!(!signs.knows_space(1000, Timestamp(0)));
+        signs.note_space(Space::default(), Timestamp(100));
+        assert!(signs.knows_space(1000, Timestamp(1100)));
+        assert!(!signs.knows_space(1000, Timestamp(1101)));
+        signs.heard(Beat::default(), Timestamp(2000));
+        assert!(signs.knows_space(1000, Timestamp(2500)));
+    }
 
     #[test]
     fn waiting_counts_only_while_somebody_waits_and_ends_with_an_answer() {

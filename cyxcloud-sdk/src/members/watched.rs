@@ -79,7 +79,7 @@ pub(super) fn note(registry: &Registry, node: NodeId, answer: &Result<NodeRespon
     match answer {
         Ok(NodeResponse::Space(space)) => registry.signs(node, |signs, now| {
             signs.answered(now);
-            signs.note_space(*space);
+            signs.note_space(*space, now);
         }),
         Ok(_) => registry.signs(node, |signs, now| signs.answered(now)),
         Err(error) => match wire::is_from_service(error) {

@@ -62,6 +62,13 @@ impl Commands {
         true
     }
 
+    /// Does not want a node to drain, or not to, any more.
+    pub fn forget_drain(&self, node: NodeId, draining: bool) {
+        if let Some(queue) = self.state().queues.get_mut(&node) {
+            queue.retain(|(_, queued)| *queued != Wanted::Drain(draining));
+        }
+    }
+
     /// Takes what a node says became of commands, and returns those that failed.
     pub fn settle(&self, node: NodeId, results: Vec<CommandResult>) -> Vec<(Wanted, String)> {
         let mut state = self.state();
@@ -109,6 +116,16 @@ mod tests {
     use super::*;
 
     const NODE: NodeId = NodeId([1; 16]);
+
+    #[test]
+    fn a_drain_that_was_called_off_elsewhere_is_not_sent() {
+        let (commands, cluster) = (Commands::new(Timestamp(1)), Identity::from_secret([1; 32]));
+        assert!(commands.want(NODE, Wanted::Drain(true)));
+        commands.forget_drain(NODE, false);
+        assert_eq!(commands.next(NODE, &cluster, Timestamp(5)).len(), 1);
+        commands.forget_drain(NODE, true);
+        assert!(commands.next(NODE, &cluster, Timestamp(5)).is_empty());
+    }
 
     #[test]
     fn a_command_is_sent_again_until_it_is_settled() {

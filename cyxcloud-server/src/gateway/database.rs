@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use cyxcloud_sdk::core::port::{Environment, Meta};
+use cyxcloud_sdk::credential::write_secret;
 use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions, SqliteMeta, share_directory};
 
 /// Options that say where the metadata are.
@@ -111,8 +112,12 @@ fn check_same(data_dir: &Path, id: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let file = data_dir.join("meta.db");
             ensure!(!file.exists(), "the metadata of this cluster are in {}; PostgreSQL needs another --data-dir", file.display());
-            std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
-            std::fs::write(&path, format!("{id}\n")).with_context(|| format!("cannot write {}", path.display()))
+            // They are made after this file, so they come from somewhere else.
+            let secret = ["seal.key", "cluster.key"].map(|name| data_dir.join(name)).into_iter().find(|path| path.exists());
+            if let Some(secret) = secret {
+                bail!("{} was copied here without {DATABASE_ID}: copy that from the same place", secret.display());
+            }
+            Ok(write_secret(&path, format!("{id}\n").as_bytes())?)
         }
         Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -149,5 +154,8 @@ mod tests {
         assert!(check_same(&data_dir, "b2").unwrap_err().to_string().contains("a1"));
         std::fs::write(directory.path().join("meta.db"), "").unwrap();
         assert!(check_same(directory.path(), "a1").unwrap_err().to_string().contains("meta.db"));
+        std::fs::write(directory.path().join("seal.key"), "").unwrap();
+        std::fs::remove_file(directory.path().join("meta.db")).unwrap();
+        assert!(check_same(directory.path(), "a1").unwrap_err().to_string().contains("copy that"));
     }
 }

@@ -117,6 +117,8 @@ impl Nodes {
         for (wanted, error) in self.commands.settle(id, beat.results) {
             tracing::warn!(node = %id, ?wanted, error, "a node could not carry out a command");
         }
+        // Another gateway may have heard the operator since.
+        self.commands.forget_drain(id, !status.drain_requested);
         let commands = self.commands.next(id, &self.cluster, self.env.now());
         Ok(HeartbeatResponse { state: state(Some(&status)).into(), drain_requested: status.drain_requested, commands })
     }

@@ -192,7 +192,7 @@ impl NodeArgs {
         if !listening.ip().is_unspecified() {
             return Ok(Advertise::Fixed(listening.to_string()));
         }
-        Ok(Advertise::Towards { gateway: self.gateways()?.0.swap_remove(0), port: listening.port() })
+        Ok(Advertise::Towards { gateways: self.gateways()?.0, port: listening.port() })
     }
 }
 
@@ -207,10 +207,10 @@ fn scheme(text: &str) -> (Option<&str>, &str) {
 pub enum Advertise {
     /// There.
     Fixed(String),
-    /// At the address from which the gateway is reached, which is looked up each time: names may not be known yet, and networks change.
+    /// At the address from which a gateway is reached, which is looked up each time: names may not be known yet, and networks change.
     Towards {
-        /// The gateway.
-        gateway: String,
+        /// The gateways.
+        gateways: Vec<String>,
         /// The node's port.
         port: u16,
     },
@@ -224,13 +224,18 @@ impl Advertise {
     pub async fn address(&self) -> Result<String> {
         match self {
             Self::Fixed(address) => Ok(address.clone()),
-            Self::Towards { gateway, port } => {
-                let ip = outgoing_ip(gateway).await.map_err(|e| {
-                    Error::unavailable(format!(
-                        "no way leads to the gateway {gateway}: {e}; check CENTRAL_SERVER_ADDR, or say with --advertise-addr where this node is reached"
-                    ))
-                })?;
-                Ok(SocketAddr::new(ip, *port).to_string())
+            Self::Towards { gateways, port } => {
+                let mut failures = Vec::new();
+                for gateway in gateways {
+                    match outgoing_ip(gateway).await {
+                        Ok(ip) => return Ok(SocketAddr::new(ip, *port).to_string()),
+                        Err(e) => failures.push(format!("{gateway}: {e}")),
+                    }
+                }
+                let failures = failures.join("; ");
+                Err(Error::unavailable(format!(
+                    "no way leads to a gateway ({failures}); check CENTRAL_SERVER_ADDR, or say with --advertise-addr where this node is reached"
+                )))
             }
         }
     }

@@ -120,7 +120,7 @@ impl Link {
             .await
             .map_err(wire::error)?;
         let key = PublicKey::new(&answer.cluster_key).map_err(|e| Error::invalid(format!("the gateway shows no cluster key: {e}")))?;
-        self.node.trust.pin(key)?;
+        self.node.trust.pin(key).inspect_err(|_| self.gateways.pass_over())?;
         self.heard();
         if self.node.closed.set_removed(false) {
             tracing::warn!("the cluster has taken this node in again");
@@ -275,7 +275,7 @@ pub async fn announce_maintenance(
 /// The gateways of a cluster, of which any will do.
 struct Gateways {
     clients: Vec<NodeServiceClient<Signing<Channel>>>,
-    /// The one that answered last.
+    /// The one that served last.
     current: AtomicUsize,
 }
 
@@ -286,23 +286,30 @@ impl Gateways {
         Ok(Self { clients: addresses.iter().map(client).collect::<Result<_>>()?, current: AtomicUsize::new(0) })
     }
 
-    /// Asks the one that answered last, then the others. The error is that of the last one asked.
+    /// Asks the one that served last, then the others: a gateway that refuses may be the one that is wrong, by its clock, its keys or its
+    /// database. The error is the first refusal, or else why none was reached.
     async fn call<T, F: Future<Output = Result<tonic::Response<T>, Status>>>(
         &self,
         ask: impl Fn(NodeServiceClient<Signing<Channel>>) -> F,
     ) -> Result<T, Status> {
         let (first, count) = (self.current.load(Ordering::Relaxed), self.clients.len());
-        let mut last = Status::unavailable("no gateway is named");
+        let (mut refusal, mut unreached) = (None, Status::unavailable("no gateway is named"));
         for at in (first..first + count).map(|at| at % count) {
             match within(ask(self.clients[at].clone())).await {
-                Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => last = explained(status),
-                answered => {
+                Ok(answer) => {
                     self.current.store(at, Ordering::Relaxed);
-                    return answered;
+                    return Ok(answer);
                 }
+                Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => unreached = explained(status),
+                Err(status) => refusal = refusal.or(Some(status)),
             }
         }
-        Err(last)
+        Err(refusal.unwrap_or(unreached))
+    }
+
+    /// The one that served last is none of ours: begin with the next.
+    fn pass_over(&self) {
+        self.current.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| Some((at + 1) % self.clients.len())).ok();
     }
 }
 

@@ -68,6 +68,10 @@ impl NodeService for Scripted {
 }
 
 fn link(node: &TestNode, gateway: SocketAddr) -> Arc<Link> {
+    link_to(node, &[gateway])
+}
+
+fn link_to(node: &TestNode, gateways: &[SocketAddr]) -> Arc<Link> {
     let introduction = Introduction {
         name: "test".into(),
         advertise: Advertise::Fixed(node.address.to_string()),
@@ -77,7 +81,8 @@ fn link(node: &TestNode, gateway: SocketAddr) -> Arc<Link> {
         heartbeat_ms: Some(10),
     };
     let channels = Channels::new(ChannelOptions { per_address: 1, ..ChannelOptions::default() });
-    Link::new(node.node.clone(), introduction, &channels, &[gateway.to_string()], node.connections.clone()).unwrap()
+    let gateways: Vec<String> = gateways.iter().map(SocketAddr::to_string).collect();
+    Link::new(node.node.clone(), introduction, &channels, &gateways, node.connections.clone()).unwrap()
 }
 
 fn state(state: NodeState) -> Result<HeartbeatResponse, Code> {
@@ -105,6 +110,34 @@ async fn a_gateway_that_is_not_there_is_an_error_that_says_where_to_look() {
     let node = TestNode::start().await;
     let refused = link(&node, "127.0.0.1:1".parse().unwrap()).register().await.unwrap_err();
     assert!(refused.to_string().contains("CENTRAL_SERVER_ADDR"), "{refused}");
+}
+
+/// One that is away, one whose clock is wrong, and one that serves. Whoever served last is asked first.
+#[tokio::test]
+async fn a_node_goes_from_gateway_to_gateway_until_one_serves() {
+    let node = TestNode::start().await;
+    let (refusing, wrong) = Scripted::start(cluster(), vec![Err(Code::Unauthenticated), Err(Code::Unauthenticated)]).await;
+    let (serving, right) =
+        Scripted::start(cluster(), vec![Ok(HeartbeatResponse::default()), Err(Code::Unavailable), state(NodeState::Removed)]).await;
+    let link = link_to(&node, &["127.0.0.1:1".parse().unwrap(), wrong, right]);
+    link.beat().await.unwrap();
+    assert_eq!((refusing.heard.lock().unwrap().len(), serving.heard.lock().unwrap().len()), (1, 1));
+    // The one that serves is away for a moment; nobody else serves, and the refusal says more than that nobody is there.
+    assert_eq!(link.beat().await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!((refusing.heard.lock().unwrap().len(), serving.heard.lock().unwrap().len()), (2, 2));
+    link.beat().await.unwrap();
+    assert_eq!((refusing.heard.lock().unwrap().len(), serving.heard.lock().unwrap().len()), (2, 3));
+}
+
+/// What another cluster's gateway says is not believed, nor does the node stay with it.
+#[tokio::test]
+async fn a_gateway_of_another_cluster_is_passed_over() {
+    let node = TestNode::start().await;
+    let (_, foreign) = Scripted::start(Identity::from_secret([2; 32]), vec![]).await;
+    let (_, ours) = Scripted::start(cluster(), vec![]).await;
+    let link = link_to(&node, &[foreign, ours]);
+    assert!(link.register().await.is_err());
+    link.register().await.unwrap();
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::session::Session;
 use super::{Now, leases, sql};
 
 /// Chunks counted or released in one statement: an object may have a million, and no statement should run for long.
-const TOGETHER: usize = 4096;
+pub(super) const TOGETHER: usize = 4096;
 
 /// Reads columns id, size, data, parity, roots, nodes, shards.
 async fn records(c: &Session, numbers: &Numbers, rows: &[Row]) -> Outcome<Vec<ChunkRecord>> {

@@ -21,13 +21,16 @@ use super::{Now, sql};
 /// Leases begun in one statement.
 const TOGETHER: usize = 256;
 
+/// How long a lease is to live, and who wants it.
+type Caller = (i64, oneshot::Sender<Result<Lease>>);
+
 /// Callers who want a lease.
 #[derive(Debug, Default)]
 pub(super) struct Queue(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    callers: Vec<(i64, oneshot::Sender<Result<Lease>>)>,
+    callers: Vec<Caller>,
     /// Somebody serves them.
     served: bool,
 }
@@ -38,11 +41,32 @@ impl Queue {
     }
 
     /// Those to be served next; None when there are none, and then nobody serves any more.
-    fn next(&self) -> Option<Vec<(i64, oneshot::Sender<Result<Lease>>)>> {
+    fn next(&self) -> Option<Vec<Caller>> {
         let mut waiting = self.waiting();
+        // A lease of somebody who has gone would only hold the fence back.
+        waiting.callers.retain(|(_, answer)| !answer.is_closed());
         let count = waiting.callers.len().min(TOGETHER);
         waiting.served = count > 0;
         (count > 0).then(|| waiting.callers.drain(..count).collect())
+    }
+
+    /// All who wait.
+    fn take_all(&self) -> Vec<Caller> {
+        std::mem::take(&mut self.waiting().callers)
+    }
+}
+
+/// Serves a queue; whoever waits when this goes in the middle, as with its runtime, is let go, and the next one begins anew.
+struct Serving {
+    queue: Arc<Queue>,
+    is_done: bool,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if !self.is_done {
+            *self.queue.waiting() = Waiting::default();
+        }
     }
 }
 
@@ -56,21 +80,28 @@ pub(super) async fn begin(queue: &Arc<Queue>, sessions: &Sessions, ttl_ms: u64) 
     };
     if !is_served {
         // On its own: whoever wants a lease may go before it is there, and others wait for theirs.
-        tokio::spawn(serve(queue.clone(), sessions.clone()));
+        tokio::spawn(serve(Serving { queue: queue.clone(), is_done: false }, sessions.clone()));
     }
-    lease.await.unwrap_or_else(|_| Err(Error::internal("beginning a lease was cut short")))
+    lease.await.unwrap_or_else(|_| Err(Error::unavailable("beginning a lease was cut short")))
 }
 
-async fn serve(queue: Arc<Queue>, sessions: Sessions) {
-    while let Some(callers) = queue.next() {
+async fn serve(mut serving: Serving, sessions: Sessions) {
+    let queue = serving.queue.clone();
+    while let Some(mut callers) = queue.next() {
         let ttls: Vec<i64> = callers.iter().map(|(ttl, _)| *ttl).collect();
         let begun = begin_all(&sessions, &ttls).await;
+        if begun.is_err() {
+            // They would wait as long, for the same.
+            callers.extend(queue.take_all());
+        }
         for (at, (_, answer)) in callers.into_iter().enumerate() {
             let lease = begun.as_ref().map_err(Error::clone).and_then(|leases| leases.get(at).copied().ok_or_else(no_counter));
             // Who has gone leaves a lease that expires.
             let _ = answer.send(lease);
         }
     }
+    // Who comes now has found that nobody serves.
+    serving.is_done = true;
 }
 
 /// Where the connection is lost they may be begun twice; those nobody knows expire.

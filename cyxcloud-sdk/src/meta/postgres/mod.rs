@@ -46,6 +46,9 @@ use fail::{Fail, Outcome};
 use numbers::Numbers;
 use session::{Session, Sessions, look, transact};
 
+/// What an answer may take beyond the time that a statement has on the server.
+const SLACK: Duration = Duration::from_secs(2);
+
 /// The time that stands in for the server's clock, where there is one.
 type Now = Option<i64>;
 
@@ -88,7 +91,9 @@ impl PostgresMeta {
         };
         let migrated: Outcome<()> = migrate.await;
         migrated.map_err(Fail::into_error)?;
-        Ok(Self { sessions: Sessions { pool, clock: options.clock }, leases: Arc::default(), numbers: Numbers::default() })
+        let patience = Duration::from_millis(options.timeout_ms) + SLACK;
+        let sessions = Sessions { pool, clock: options.clock, patience };
+        Ok(Self { sessions, leases: Arc::default(), numbers: Numbers::default() })
     }
 
     /// The id of this database: 32 hexadecimal digits that no other has, but a copy of this one.

@@ -106,7 +106,7 @@ pub(super) async fn commit_part(c: &Session, numbers: &Numbers, now: Now, commit
     let row: [&(dyn ToSql + Sync); 8] = [&id, &number, &version, &size, &etag, &modified, &system, &refs];
     let part_bytes = growth(part.size_bytes, old.iter().map(|c| u64::from(c.size_bytes)).sum());
     let change = Change { part_bytes, ..Change::default() };
-    try_join!(c.execute(sql, &row), chunks::release(c, now, &old), usage::change(c, upload.bucket, part.version, change))?;
+    try_join!(c.execute(sql, &row), usage::change_and_release(c, now, upload.bucket, part.version, change, &old))?;
     Ok(())
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn put(c: &Session, now: Now, bucket: BucketId, object: &Object
     let old_bytes = there.as_ref().map_or(0, |old| old.manifest.size_bytes());
     let change = Change { objects: i64::from(there.is_none()), object_bytes: growth(head.size_bytes, old_bytes), ..Change::default() };
     let released = there.as_ref().map_or(&[] as &[_], |old| old.manifest.chunks());
-    try_join!(c.execute(sql, &row), chunks::release(c, now, released), usage::change(c, bucket, head.version, change + also))?;
+    try_join!(c.execute(sql, &row), usage::change_and_release(c, now, bucket, head.version, change + also, released))?;
     Ok(())
 }
 

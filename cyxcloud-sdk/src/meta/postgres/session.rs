@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cyxcloud_core::Result;
 use cyxcloud_core::port::Environment;
+use cyxcloud_core::{Error, Result};
 use deadpool_postgres::{Object, Pool};
 use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
@@ -66,11 +66,14 @@ pub(super) struct Sessions {
     pub(super) pool: Pool,
     /// Instead of the server's.
     pub(super) clock: Option<Arc<dyn Environment>>,
+    /// A server that has not answered by then is gone; one that works ends a statement itself before.
+    pub(super) patience: Duration,
 }
 
 impl Sessions {
     pub(super) async fn session(&self) -> Outcome<Session> {
-        Ok(Session { client: Some(self.pool.get().await?), in_transaction: false.into(), is_spoilt: false.into(), running: 0.into() })
+        let (client, patience) = (Some(self.pool.get().await?), self.patience);
+        Ok(Session { client, patience, in_transaction: false.into(), is_spoilt: false.into(), running: 0.into() })
     }
 
     pub(super) fn clock(&self) -> Now {
@@ -81,6 +84,7 @@ impl Sessions {
 /// A connection of the pool. It is closed instead of given back where it goes in the middle of something, as it does when its caller has gone.
 pub(super) struct Session {
     client: Option<Object>,
+    patience: Duration,
     in_transaction: AtomicBool,
     /// It was refused for what it is connected to.
     is_spoilt: AtomicBool,
@@ -120,7 +124,9 @@ impl Session {
     /// Counts a statement while it runs.
     async fn run<T>(&self, statement: impl Future<Output = Outcome<T>>) -> Outcome<T> {
         self.running.fetch_add(1, Ordering::Relaxed);
-        let done = statement.await;
+        let Ok(done) = tokio::time::timeout(self.patience, statement).await else {
+            return Err(Error::unavailable(format!("PostgreSQL has not answered for {} s", self.patience.as_secs())).into());
+        };
         self.running.fetch_sub(1, Ordering::Relaxed);
         if done.as_ref().is_err_and(|fail| fail.again() == Again::Disconnected) {
             self.is_spoilt.store(true, Ordering::Relaxed);

@@ -1,13 +1,15 @@
 //! What each bucket holds, counted in the transactions that change it, in slots so that they do not wait for each other.
 
 use cyxcloud_core::Error;
+use cyxcloud_core::data::manifest::ChunkRef;
 use cyxcloud_core::id::{BucketId, VersionId};
 use cyxcloud_core::port::Usage;
+use futures::try_join;
 
 use super::fail::Outcome;
 use super::row::{int, uint};
 use super::session::Session;
-use super::sql;
+use super::{Now, chunks, sql};
 
 /// So many writers of a bucket commit at once.
 const SLOTS: u8 = 16;
@@ -46,6 +48,25 @@ pub(super) async fn change(c: &Session, bucket: BucketId, by: VersionId, change:
     let Change { objects, object_bytes, part_bytes, trash_bytes } = change;
     c.execute(sql::CHANGE_USAGE, &[&bucket.0.as_slice(), &slot, &objects, &object_bytes, &part_bytes, &trash_bytes]).await?;
     Ok(())
+}
+
+/// As [`change`], after these chunks are released.
+pub(super) async fn change_and_release(
+    c: &Session,
+    now: Now,
+    bucket: BucketId,
+    by: VersionId,
+    by_how_much: Change,
+    refs: &[ChunkRef],
+) -> Outcome<()> {
+    let (release, change) = (chunks::release(c, now, refs), change(c, bucket, by, by_how_much));
+    if refs.len() <= chunks::TOGETHER {
+        // Sent behind each other.
+        try_join!(release, change)?;
+        return Ok(());
+    }
+    release.await?;
+    change.await
 }
 
 pub(super) async fn get(c: &Session, bucket: BucketId) -> Outcome<Usage> {
