@@ -86,7 +86,7 @@ pub(super) struct Session {
     client: Option<Object>,
     patience: Duration,
     in_transaction: AtomicBool,
-    /// It was refused for what it is connected to.
+    /// It is of no more use: lost, silent, or connected to a server that does not write.
     is_spoilt: AtomicBool,
     /// Statements that have not been answered.
     running: AtomicUsize,
@@ -101,6 +101,10 @@ impl Session {
 
     /// Commits what succeeded, rolls back what did not.
     pub(super) async fn end<T>(self, done: Outcome<T>) -> Outcome<T> {
+        if done.is_err() && self.is_spoilt.load(Ordering::Relaxed) {
+            // Nobody would answer; the server rolls back when the connection is closed.
+            return done;
+        }
         let last = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
         // Statements that nobody waits for any more are answered before this one.
         self.running.store(0, Ordering::Relaxed);
@@ -125,6 +129,8 @@ impl Session {
     async fn run<T>(&self, statement: impl Future<Output = Outcome<T>>) -> Outcome<T> {
         self.running.fetch_add(1, Ordering::Relaxed);
         let Ok(done) = tokio::time::timeout(self.patience, statement).await else {
+            // It counts as running, so that it is cancelled.
+            self.is_spoilt.store(true, Ordering::Relaxed);
             return Err(Error::unavailable(format!("PostgreSQL has not answered for {} s", self.patience.as_secs())).into());
         };
         self.running.fetch_sub(1, Ordering::Relaxed);
