@@ -1,5 +1,6 @@
 //! Drivers of [`cyxcloud_core::port::Meta`]: where the cluster's metadata live.
 
+mod common;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod sqlite;

@@ -10,19 +10,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use super::fail::Outcome;
+pub(super) use crate::meta::common::{int, limit, prefix_end};
 
 /// Length of a chunk in a list of chunks.
 const REF_BYTES: usize = 36;
-
-/// A number as PostgreSQL keeps it; what is beyond its integers (a time without end, a limit without bound) becomes the highest.
-pub(super) fn int(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// A limit as PostgreSQL takes it.
-pub(super) fn limit(value: usize) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
 
 /// Column `at` as an unsigned number; nothing negative is ever stored.
 pub(super) fn uint(row: &Row, at: usize) -> Outcome<u64> {
@@ -131,16 +122,6 @@ pub(super) fn decode_refs(bytes: &[u8]) -> Outcome<Vec<ChunkRef>> {
         ChunkRef { id: ChunkId(*id), size_bytes: u32::from_be_bytes(*size) }
     };
     Ok(refs.iter().map(decode).collect())
-}
-
-/// The first byte string behind all that begin with `prefix`. Keys are UTF-8, which never ends in 0xff (and has no byte as high).
-pub(super) fn prefix_end(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    match end.last_mut() {
-        Some(last) => *last += 1,
-        None => end.push(0xff),
-    }
-    end
 }
 
 pub(super) fn bucket_id(row: &Row, at: usize) -> Outcome<BucketId> {

@@ -7,26 +7,13 @@ use cyxcloud_core::port::Usage;
 use futures::try_join;
 
 use super::fail::Outcome;
-use super::row::{int, uint};
+use super::row::uint;
 use super::session::Session;
 use super::{Now, chunks, sql};
+pub(super) use crate::meta::common::{Change, growth};
 
 /// So many writers of a bucket commit at once.
 const SLOTS: u8 = 16;
-
-/// What a transaction adds to the counters of a bucket.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Change {
-    pub(super) objects: i64,
-    pub(super) object_bytes: i64,
-    pub(super) part_bytes: i64,
-    pub(super) trash_bytes: i64,
-}
-
-/// Bytes that are added where `new` takes the place of `old`.
-pub(super) fn growth(new: u64, old: u64) -> i64 {
-    int(new) - int(old)
-}
 
 impl std::ops::Add for Change {
     type Output = Self;

@@ -4,6 +4,7 @@ use cyxcloud_core::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::fail::Outcome;
+pub(super) use crate::meta::common::{int, limit, prefix_end};
 
 /// Runs a statement; how many rows it changed.
 pub(super) fn execute(c: &Connection, sql: &str, params: impl Params) -> Outcome<usize> {
@@ -27,16 +28,6 @@ pub(super) fn all<T>(c: &Connection, sql: &str, params: impl Params, mut read: i
     Ok(found)
 }
 
-/// A number as SQLite keeps it; what is beyond its integers (a time without end, a limit without bound) becomes the highest.
-pub(super) fn int(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// A limit as SQLite takes it.
-pub(super) fn limit(value: usize) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 /// The last time that lies `ms` before `now` or earlier; before all times when there is none.
 pub(super) fn ago(now: Timestamp, ms: u64) -> i64 {
     now.0.checked_sub(ms).map_or(-1, int)
@@ -50,14 +41,4 @@ pub(super) fn uint(row: &Row<'_>, at: usize) -> Outcome<u64> {
 /// Column `at` as a time.
 pub(super) fn time(row: &Row<'_>, at: usize) -> Outcome<Timestamp> {
     Ok(Timestamp(uint(row, at)?))
-}
-
-/// The first byte string behind all that begin with `prefix`. Keys are UTF-8, which never ends in 0xff (and has no byte as high).
-pub(super) fn prefix_end(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    match end.last_mut() {
-        Some(last) => *last += 1,
-        None => end.push(0xff),
-    }
-    end
 }

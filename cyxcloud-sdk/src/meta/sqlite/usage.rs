@@ -6,22 +6,9 @@ use cyxcloud_core::port::Usage;
 use rusqlite::{Connection, params};
 
 use super::fail::Outcome;
-use super::query::{execute, first, int, uint};
+use super::query::{execute, first, uint};
 use super::sql;
-
-/// What a transaction adds to the counters of a bucket.
-#[derive(Default)]
-pub(super) struct Change {
-    pub(super) objects: i64,
-    pub(super) object_bytes: i64,
-    pub(super) part_bytes: i64,
-    pub(super) trash_bytes: i64,
-}
-
-/// Bytes that are added where `new` takes the place of `old`.
-pub(super) fn growth(new: u64, old: u64) -> i64 {
-    int(new) - int(old)
-}
+pub(super) use crate::meta::common::{Change, growth};
 
 pub(super) fn begin(c: &Connection, bucket: BucketId) -> Outcome<()> {
     execute(c, sql::INSERT_USAGE, [bucket.0])?;
