@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Unavailable,
     /// No space left where it is needed; add space, or try again later.
     Full,
+    /// The account's quota does not allow as much; delete something, or have the quota raised. Nothing became visible.
+    Quota,
     /// Bytes failed verification; they were not used.
     Corrupt,
     /// The body the caller streamed in failed; its own error is the [`source`](StdError::source).
@@ -86,6 +88,8 @@ constructors! {
     unavailable => Unavailable,
     /// An [`ErrorKind::Full`].
     full => Full,
+    /// An [`ErrorKind::Quota`].
+    quota => Quota,
     /// An [`ErrorKind::Corrupt`].
     corrupt => Corrupt,
     /// An [`ErrorKind::Body`].

@@ -60,7 +60,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`ErrorKind::Body`] when the body fails, [`ErrorKind::Precondition`], [`ErrorKind::Unavailable`] when too few nodes take shards,
-    /// [`ErrorKind::Invalid`] for a bad key. Nothing is stored then.
+    /// [`ErrorKind::Quota`] when the account may not hold as much, [`ErrorKind::Invalid`] for a bad key. Nothing is stored then.
     pub async fn put_stream<S, E>(&self, key: &str, body: S, options: PutOptions) -> Result<ObjectHead>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
@@ -68,7 +68,9 @@ impl Bucket {
     {
         let engine = self.cluster.engine();
         let key = ObjectKey::new(key)?;
-        let staged = engine.stage(body, StageOptions { kind: StageKind::Object, chunk_size_bytes: options.chunk_size_bytes }).await?;
+        let staged = engine
+            .stage(body, StageOptions { chunk_size_bytes: options.chunk_size_bytes, bucket: Some(self.id()), ..StageKind::Object.into() })
+            .await?;
         let version = VersionId(engine.new_id());
         let object = NewVersion {
             bucket: self.id(),

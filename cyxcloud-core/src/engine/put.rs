@@ -11,10 +11,10 @@ use super::Engine;
 use crate::control::health::{CopyState, standing, suffices};
 use crate::data::chunk::{Chunk, Chunker};
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
-use crate::id::{UploadId, VersionId};
+use crate::id::{BucketId, UploadId, VersionId};
 use crate::policy::Policy;
-use crate::port::{CommitObject, CommitPart, NewVersion, Object, Part};
-use crate::{Error, Result, Timestamp};
+use crate::port::{CommitObject, CommitPart, Meta, NewVersion, Object, Part};
+use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// What staged bytes will become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +32,16 @@ pub struct StageOptions {
     pub kind: StageKind,
     /// Size of a full chunk of this upload instead of the policy's.
     pub chunk_size_bytes: Option<u32>,
+    /// The bucket the bytes are for: room in the account's quota is reserved before they are stored, so that an upload which the quota does not allow
+    /// ends at once and not at its commit. Without it only the commit checks.
+    pub bucket: Option<BucketId>,
+    /// How many bytes the body has, where that is known: they are reserved at once instead of bit by bit.
+    pub size_bytes: Option<u64>,
 }
 
 impl From<StageKind> for StageOptions {
     fn from(kind: StageKind) -> Self {
-        Self { kind, chunk_size_bytes: None }
+        Self { kind, chunk_size_bytes: None, bucket: None, size_bytes: None }
     }
 }
 
@@ -85,19 +90,21 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Body`] with the body's own error as source; [`crate::ErrorKind::Unavailable`] when too few nodes take shards;
-    /// [`crate::ErrorKind::Conflict`] when the lease was lost; [`crate::ErrorKind::Invalid`] for an impossible chunk size. Nothing becomes visible in any case.
+    /// [`crate::ErrorKind::Conflict`] when the lease was lost; [`crate::ErrorKind::Quota`] and [`crate::ErrorKind::NotFound`] for the bucket of the options;
+    /// [`crate::ErrorKind::Invalid`] for an impossible chunk size. Nothing becomes visible in any case.
     pub async fn stage<S, E>(&self, body: S, options: impl Into<StageOptions>) -> Result<Staged>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let StageOptions { kind, chunk_size_bytes } = options.into();
+        let StageOptions { kind, chunk_size_bytes, bucket, size_bytes } = options.into();
         let chunk_size_bytes = chunk_size_bytes.unwrap_or(self.policy.chunk_size_bytes);
         Policy::check_chunk_size(chunk_size_bytes)?;
         let chunker = Chunker::new(self.policy.scheme, chunk_size_bytes, self.buffers.clone());
         let source = ChunkSource::new(self.impatient(body), chunker);
         let lease = self.meta().begin_lease(self.policy.lease_ttl_ms).await?;
-        let staged = self.under_lease(lease.epoch, self.stage_under(lease.epoch, source, kind)).await;
+        let room = Room { epoch: lease.epoch, bucket, size_bytes, reserved_bytes: 0, taken_bytes: 0 };
+        let staged = self.under_lease(lease.epoch, self.stage_under(room, source, kind)).await;
         if staged.is_err() {
             self.end_lease(lease.epoch).await;
         }
@@ -183,14 +190,16 @@ impl Engine {
         stream::try_unfold(body, next).boxed()
     }
 
-    async fn stage_under(&self, epoch: u64, mut source: ChunkSource<'_>, kind: StageKind) -> Result<Staged> {
+    async fn stage_under(&self, mut room: Room, mut source: ChunkSource<'_>, kind: StageKind) -> Result<Staged> {
+        let epoch = room.epoch;
         let first = source.next().await?;
         let first_len = first.as_ref().map_or(0, Chunk::len);
         if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes as usize && source.ended().await? {
             return Ok(Staged { epoch, manifest: Manifest::from(first.map_or_else(Bytes::new, Chunk::into_bytes)), chunks: Vec::new() });
         }
+        room.take(self.meta(), first_len as u64).await?;
         let stored: Vec<ChunkRecord> = stream::iter(first.map(Ok))
-            .chain(source.rest())
+            .chain(source.rest(self.meta(), room))
             .map_ok(|chunk| self.store_chunk(epoch, chunk))
             .try_buffered(self.policy.put_window_chunks)
             .try_collect()
@@ -198,6 +207,41 @@ impl Engine {
         let refs = stored.iter().map(|c| ChunkRef { id: c.id, size_bytes: c.size_bytes }).collect();
         let distinct: BTreeMap<_, _> = stored.into_iter().map(|c| (c.id, c)).collect();
         Ok(Staged { epoch, manifest: Manifest { content: Content::Chunks(refs) }, chunks: distinct.into_values().collect() })
+    }
+}
+
+/// Reserved at a time for a body of unknown length.
+const RESERVED_AHEAD_BYTES: u64 = 64 << 20;
+
+/// Room in the account's quota for what is stored under a lease.
+struct Room {
+    epoch: u64,
+    bucket: Option<BucketId>,
+    size_bytes: Option<u64>,
+    reserved_bytes: u64,
+    taken_bytes: u64,
+}
+
+impl Room {
+    /// Makes sure that so many bytes more are reserved.
+    async fn take(&mut self, meta: &dyn Meta, bytes: u64) -> Result<()> {
+        let Some(bucket) = self.bucket else { return Ok(()) };
+        self.taken_bytes += bytes;
+        if self.taken_bytes <= self.reserved_bytes {
+            return Ok(());
+        }
+        let needed_bytes = self.taken_bytes;
+        let known_bytes = self.size_bytes.filter(|size_bytes| *size_bytes >= needed_bytes);
+        let wanted_bytes = known_bytes.unwrap_or(needed_bytes + RESERVED_AHEAD_BYTES);
+        self.reserved_bytes = match meta.reserve(self.epoch, bucket, wanted_bytes).await {
+            // No further ahead than needed where that is all the quota allows.
+            Err(e) if e.kind() == ErrorKind::Quota && known_bytes.is_none() => {
+                meta.reserve(self.epoch, bucket, needed_bytes).await?;
+                needed_bytes
+            }
+            reserved => reserved.map(|()| wanted_bytes)?,
+        };
+        Ok(())
     }
 }
 
@@ -236,9 +280,14 @@ impl<'a> ChunkSource<'a> {
         Ok(self.chunker.take().and_then(Chunker::finish))
     }
 
-    /// The chunks that were not taken yet.
-    fn rest(self) -> BoxStream<'a, Result<Chunk>> {
-        stream::try_unfold(self, |mut source| async move { Ok(source.next().await?.map(|chunk| (chunk, source))) }).boxed()
+    /// The chunks that were not taken yet, each once there is `room` for it.
+    fn rest(self, meta: &'a dyn Meta, room: Room) -> BoxStream<'a, Result<Chunk>> {
+        let next = move |(mut source, mut room): (Self, Room)| async move {
+            let Some(chunk) = source.next().await? else { return Ok(None) };
+            room.take(meta, chunk.len() as u64).await?;
+            Ok(Some((chunk, (source, room))))
+        };
+        stream::try_unfold((self, room), next).boxed()
     }
 
     /// Whether nothing follows what was taken.

@@ -9,6 +9,8 @@
 //!   makes deleting such shards safe, without trusting any clock.
 //! * **Clock.** Times are those of the store's own clock, one for all its callers: a gateway whose clock is wrong neither shortens a grace
 //!   nor outlives its lease.
+//! * **Quota.** What an account holds and what live leases have reserved for it never exceed its quota by anything that began after the quota was
+//!   set: whatever would add bytes is checked in its own transaction, and fails with [`crate::ErrorKind::Quota`].
 //! * **References.** A chunk counts the objects and parts that name it. At zero it is dead; after the grace it can be claimed for
 //!   deletion; a commit that brings the same content again revives it with the copies just written.
 
@@ -300,6 +302,62 @@ pub struct Usage {
     pub trash_bytes: u64,
 }
 
+impl Usage {
+    /// All bytes: what a quota bounds and what is metered.
+    pub fn bytes(&self) -> u64 {
+        self.object_bytes.saturating_add(self.part_bytes).saturating_add(self.trash_bytes)
+    }
+}
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            objects: self.objects.saturating_add(other.objects),
+            object_bytes: self.object_bytes.saturating_add(other.object_bytes),
+            part_bytes: self.part_bytes.saturating_add(other.part_bytes),
+            trash_bytes: self.trash_bytes.saturating_add(other.trash_bytes),
+        }
+    }
+}
+
+/// What an account holds in all its buckets, what it may hold and what it has held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountUsage {
+    /// The sum over its buckets.
+    pub held: Usage,
+    /// Reserved by uploads in progress: see [`Meta::reserve`].
+    pub reserved_bytes: u64,
+    /// What the bytes held and reserved may come to; None without a bound.
+    pub quota_bytes: Option<u64>,
+    /// Every byte times the milliseconds it was held, of all buckets the account ever had. It only grows, unless the store's clock is
+    /// set back; who bills takes the difference of two looks.
+    pub byte_ms: u128,
+}
+
+impl AccountUsage {
+    /// The metered usage in byte-hours, rounded down.
+    pub fn byte_hours(&self) -> u128 {
+        self.byte_ms / 3_600_000
+    }
+
+    /// Whether the account may hold `growth_bytes` more. Every driver uses this, so that all agree.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Quota`] when it may not; the message has the figures.
+    pub fn check_growth(&self, growth_bytes: u64) -> Result<()> {
+        let Some(quota_bytes) = self.quota_bytes else { return Ok(()) };
+        let held_bytes = self.held.bytes().saturating_add(self.reserved_bytes);
+        if growth_bytes == 0 || held_bytes.saturating_add(growth_bytes) <= quota_bytes {
+            return Ok(());
+        }
+        Err(Error::quota(format!(
+            "the account's quota is {quota_bytes} bytes and {held_bytes} are held or reserved by uploads in progress; {growth_bytes} more would exceed it"
+        )))
+    }
+}
+
 /// Where a scan begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ScanStart {
@@ -365,8 +423,8 @@ pub struct Endpoint {
 /// The metadata store. Committed means synced: what a method returned `Ok` for survives a power cut.
 ///
 /// # Errors
-/// Beside what each method says: [`crate::ErrorKind::Unavailable`] when the store cannot be reached (a write may or may not have happened)
-/// and [`crate::ErrorKind::Full`] when it has no space.
+/// Beside what each method says: [`crate::ErrorKind::Unavailable`] when the store cannot be reached (a write may or may not have happened),
+/// [`crate::ErrorKind::Full`] when it has no space and, from `commit_object`, `copy_object` and `commit_part`, [`crate::ErrorKind::Quota`].
 #[async_trait]
 pub trait Meta: Send + Sync + 'static {
     /// The time by the store's clock, which all callers share.
@@ -383,6 +441,15 @@ pub trait Meta: Send + Sync + 'static {
 
     /// What the bucket holds, or [`crate::ErrorKind::NotFound`].
     async fn usage(&self, bucket: BucketId) -> Result<Usage>;
+    /// What the account holds, may hold and has held; nothing for one that never had a bucket.
+    async fn account_usage(&self, account: AccountId) -> Result<AccountUsage>;
+    /// Bounds what the account may hold, or takes the bound away. One below what is held is no error: nothing may be added then.
+    async fn set_quota(&self, account: AccountId, quota_bytes: Option<u64>) -> Result<()>;
+    /// Reserves `size_bytes` in all for what is written into `bucket` under the lease of `epoch`, in the place of what was reserved under it before. The
+    /// reservation ends with the lease. A writer who reserves before it stores knows that its commit will not fail for the quota.
+    /// [`crate::ErrorKind::Quota`], [`crate::ErrorKind::Conflict`] when the lease is dead, [`crate::ErrorKind::NotFound`] when the bucket is gone; what was
+    /// reserved before stays then. An account without a quota need not be remembered: what it reserves may not count when it gets one.
+    async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()>;
 
     /// Begins a lease that lives for `ttl_ms`.
     async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease>;

@@ -11,8 +11,8 @@ mod transport;
 pub use environment::{BoxFuture, Environment, compute};
 pub use members::Members;
 pub use meta::{
-    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Endpoint, Fate, Lease, Meta, Metadata, NewVersion,
-    NodeRecord, Object, ObjectHead, Part, PartChoice, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Endpoint, Fate, Lease, Meta,
+    Metadata, NewVersion, NodeRecord, Object, ObjectHead, Part, PartChoice, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 pub use store::{Deleted, ShardInfo, Space, Store};
 pub use transport::{NodeRequest, NodeResponse, ShardStat, Transport};

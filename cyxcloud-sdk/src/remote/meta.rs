@@ -8,8 +8,8 @@ use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
-    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord, Object, ObjectHead,
-    Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
+    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use cyxcloud_proto::gateway::v1 as message;
@@ -80,6 +80,11 @@ impl Meta for RemoteMeta {
         Ok(Lease { epoch: renewed.epoch, expires: Timestamp(renewed.expires_ms) })
     }
 
+    async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()> {
+        let request = message::ReserveUploadRequest { upload: self.grants.upload(epoch)?, bucket_id: wire::id(bucket), size_bytes };
+        answer(self.gateway.client().reserve_upload(request).await).map(drop)
+    }
+
     async fn end_lease(&self, epoch: u64) -> Result<()> {
         let Some(upload) = self.grants.end(epoch) else { return Ok(()) };
         answer(self.gateway.client().abort_upload(message::AbortUploadRequest { upload }).await).map(drop)
@@ -147,6 +152,14 @@ impl Meta for RemoteMeta {
 
     async fn usage(&self, _: BucketId) -> Result<Usage> {
         inside("the usage of a bucket")
+    }
+
+    async fn account_usage(&self, _: AccountId) -> Result<AccountUsage> {
+        inside("the usage of an account")
+    }
+
+    async fn set_quota(&self, _: AccountId, _: Option<u64>) -> Result<()> {
+        inside("setting quotas")
     }
 
     async fn lease(&self, _: u64) -> Result<Lease> {

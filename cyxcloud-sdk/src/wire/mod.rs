@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 /// Metadata key that carries the exact kind of an error; gRPC codes are coarser.
 const KIND_METADATA: &str = "cyx-error";
 
-const KINDS: [(ErrorKind, &str, Code); 11] = [
+const KINDS: [(ErrorKind, &str, Code); 12] = [
     (ErrorKind::Invalid, "invalid", Code::InvalidArgument),
     (ErrorKind::NotFound, "not-found", Code::NotFound),
     (ErrorKind::AlreadyExists, "already-exists", Code::AlreadyExists),
@@ -23,6 +23,7 @@ const KINDS: [(ErrorKind, &str, Code); 11] = [
     (ErrorKind::Conflict, "conflict", Code::Aborted),
     (ErrorKind::Unavailable, "unavailable", Code::Unavailable),
     (ErrorKind::Full, "full", Code::ResourceExhausted),
+    (ErrorKind::Quota, "quota", Code::ResourceExhausted),
     (ErrorKind::Corrupt, "corrupt", Code::DataLoss),
     (ErrorKind::Body, "body", Code::Internal),
     (ErrorKind::Internal, "internal", Code::Internal),

@@ -17,6 +17,8 @@ enum Command {
     Dev(Box<dev::DevArgs>),
     /// Manage the access keys of a running `cyxcloud dev`; every name is an account of its own.
     DevKey(dev::KeyArgs),
+    /// Show what the accounts of a running `cyxcloud dev` hold, and bound what they may.
+    DevAccount(dev::AccountArgs),
     /// List, stop, start, wipe, drain, remove the virtual nodes of a running `cyxcloud dev`.
     DevNode(dev::NodeArgs),
     /// Collect the garbage of a running `cyxcloud dev` now.
@@ -40,6 +42,7 @@ async fn main() -> std::process::ExitCode {
     let outcome = match Cli::parse().command {
         Command::Dev(args) => dev::run(*args).await,
         Command::DevKey(args) => dev::key(args).await,
+        Command::DevAccount(args) => dev::account(args).await,
         Command::DevNode(args) => dev::node(args).await,
         Command::DevGc(args) => dev::gc(args).await,
         Command::DevRepair(args) => dev::repair(args).await,

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::access_keys::AccessKeys;
 use crate::process::{DRAIN, interrupted, log_to_stderr, wait};
 use crate::{http, s3, unread_body, upkeep};
-pub use remote::{GcArgs, KeyArgs, NodeArgs, RepairArgs, ScrubArgs, TrashArgs, gc, key, node, repair, scrub, trash};
+pub use remote::{AccountArgs, GcArgs, KeyArgs, NodeArgs, RepairArgs, ScrubArgs, TrashArgs, account, gc, key, node, repair, scrub, trash};
 
 /// Region that clients sign for.
 const REGION: &str = "us-east-1";

@@ -214,6 +214,20 @@ impl ObjectService for Objects {
         answer(begin.await)
     }
 
+    async fn reserve_upload(
+        &self,
+        request: Request<message::ReserveUploadRequest>,
+    ) -> Result<Response<message::ReserveUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let message::ReserveUploadRequest { upload, bucket_id, size_bytes } = request.into_inner();
+        let reserve = async {
+            let upload = Upload::open(&self.cluster, account, &upload)?;
+            let bucket = self.bucket(account, &bucket_id).await?;
+            self.engine.meta().reserve(upload.epoch, bucket.id, size_bytes).await
+        };
+        answer(reserve.await.map(|()| message::ReserveUploadResponse {}))
+    }
+
     async fn plan_chunks(&self, request: Request<message::PlanChunksRequest>) -> Result<Response<message::PlanChunksResponse>, Status> {
         let account = Caller::account(&request)?;
         answer(self.plan_all(account, request.into_inner()).await)

@@ -93,6 +93,7 @@ pub(super) fn from_engine(error: &Error, missing: &S3ErrorCode) -> S3Error {
         ErrorKind::Precondition => with(S3ErrorCode::PreconditionFailed, "At least one of the preconditions you specified did not hold."),
         ErrorKind::Conflict => with(S3ErrorCode::OperationAborted, message),
         ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Corrupt => with(S3ErrorCode::ServiceUnavailable, message),
+        ErrorKind::Quota => custom("QuotaExceeded", StatusCode::FORBIDDEN, message),
         ErrorKind::Body => from_body(error, message),
         _ => internal(error),
     }
@@ -171,6 +172,7 @@ mod tests {
         assert_eq!(status(Error::not_found("x")), 404);
         assert_eq!(status(Error::precondition("x")), 412);
         assert_eq!(status(Error::conflict("x")), 409);
+        assert_eq!(status(Error::quota("x")), 403);
         for error in [Error::unavailable("x"), Error::full("x"), Error::corrupt("x")] {
             assert_eq!(status(error), 503);
         }

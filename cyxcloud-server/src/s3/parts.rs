@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cyxcloud_sdk::core::ErrorKind;
-use cyxcloud_sdk::core::engine::{Engine, NewPart, StageKind, Staged};
+use cyxcloud_sdk::core::engine::{Engine, NewPart, StageKind, StageOptions, Staged};
 use cyxcloud_sdk::core::id::VersionId;
 use cyxcloud_sdk::core::port;
 use s3s::dto::*;
@@ -34,7 +34,9 @@ impl Gateway {
         let expected = Expected::from_headers(&caller.headers)?;
         check_algorithm(&expected, of_upload)?;
         let body = input.body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
-        let (staged, digests) = self.stage(body, StageKind::Part, expected.and(of_upload), caller.trailers).await?;
+        let size_bytes = input.content_length.and_then(|length| u64::try_from(length).ok());
+        let options = StageOptions { bucket: Some(upload.bucket), size_bytes, ..StageKind::Part.into() };
+        let (staged, digests) = self.stage(body, options, expected.and(of_upload), caller.trailers).await?;
         let part = self.commit_part(staged, &upload, number, digests).await?;
         let mut output = UploadPartOutput { e_tag: Some(etag::answer(&part.etag)), ..UploadPartOutput::default() };
         fill_checksums!(output, &stored::sums(&part.system));
@@ -53,6 +55,7 @@ impl Gateway {
             Some(text) => copy_range(text, size_bytes)
                 .ok_or_else(|| invalid(format!("Range specified is not valid for source object of size: {size_bytes}")))?,
         };
+        let options = StageOptions { bucket: Some(upload.bucket), size_bytes: Some(range.end - range.start), ..StageKind::Part.into() };
         if range.end - range.start > MAX_PART_BYTES {
             return Err(with(S3ErrorCode::EntityTooLarge, "The specified copy range is larger than a part may be"));
         }
@@ -60,7 +63,7 @@ impl Gateway {
         let bytes = engine.read(&source.manifest, range).await.map_err(missing(S3ErrorCode::ServiceUnavailable))?;
         let of_upload = stored::upload_checksum(&upload.metadata.system).map(|(algorithm, _)| algorithm);
         let expected = Expected::default().and(of_upload);
-        let (staged, digests) = self.stage(bytes, StageKind::Part, expected, Trailers::default()).await?;
+        let (staged, digests) = self.stage(bytes, options, expected, Trailers::default()).await?;
         let part = self.commit_part(staged, &upload, number, digests).await?;
         let mut result = CopyPartResult {
             e_tag: Some(etag::answer(&part.etag)),

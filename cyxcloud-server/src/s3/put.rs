@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cyxcloud_sdk::core::engine::{StageKind, Staged};
+use cyxcloud_sdk::core::engine::{StageKind, StageOptions, Staged};
 use cyxcloud_sdk::core::id::VersionId;
 use cyxcloud_sdk::core::port::{NewVersion, Precondition};
 use cyxcloud_sdk::core::{Error, ErrorKind};
@@ -29,7 +29,9 @@ impl Gateway {
         let mut metadata = stored::from_request(&caller.headers, input.metadata)?;
         let expected = Expected::from_headers(&caller.headers)?;
         let body = input.body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
-        let (staged, digests) = self.stage(body, StageKind::Object, expected, caller.trailers).await?;
+        let size_bytes = input.content_length.and_then(|length| u64::try_from(length).ok());
+        let options = StageOptions { bucket: Some(bucket.id), size_bytes, ..StageKind::Object.into() };
+        let (staged, digests) = self.stage(body, options, expected, caller.trailers).await?;
 
         stored::put_sums(&mut metadata.system, &digests.sums, Kind::FullObject);
         let version = VersionId(self.engine.new_id());
@@ -45,7 +47,13 @@ impl Gateway {
     }
 
     /// Makes a body durable and hashes it on the way; it fails unless the body keeps every promise.
-    pub(super) async fn stage<S, E>(&self, body: S, kind: StageKind, expected: Expected, trailers: Trailers) -> S3Result<(Staged, Digests)>
+    pub(super) async fn stage<S, E>(
+        &self,
+        body: S,
+        options: StageOptions,
+        expected: Expected,
+        trailers: Trailers,
+    ) -> S3Result<(Staged, Digests)>
     where
         S: Stream<Item = Result<bytes::Bytes, E>> + Unpin + Send,
         E: Into<StreamError>,
@@ -56,7 +64,7 @@ impl Gateway {
             async move { engine.compute(move || hashers.updated(pieces)).await }.boxed()
         });
         let mut hashing = Hashing::new(body, expected.and_md5(self.config.etag_md5), trailers, offload);
-        let staged = self.engine.stage(&mut hashing, kind).await.map_err(missing(S3ErrorCode::NoSuchBucket))?;
+        let staged = self.engine.stage(&mut hashing, options).await.map_err(missing(S3ErrorCode::NoSuchBucket))?;
         match hashing.digests() {
             Some(digests) => Ok((staged, digests)),
             None => {

@@ -34,7 +34,7 @@ fn an_upload_may_choose_its_chunk_size() {
     let world = World::new(14, policy());
     let stage = |size| {
         let body = stream::iter([Ok::<_, Error>(Bytes::from(payload(1, 50_000)))]);
-        let options = StageOptions { kind: StageKind::Object, chunk_size_bytes: Some(size) };
+        let options = StageOptions { chunk_size_bytes: Some(size), ..StageKind::Object.into() };
         world.time.run(world.engine.stage(body, options))
     };
     let object = world.commit(stage(1024).unwrap(), "key").unwrap();

@@ -12,8 +12,8 @@ use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, Content, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
-    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta, NodeRecord,
-    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
+    NodeRecord, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result, Timestamp};
 
@@ -82,6 +82,8 @@ impl Meta for MemoryMeta {
             state.remove_upload(upload, now);
         }
         state.empty_trash(bucket, now);
+        let owner = state.buckets.values().find(|b| b.id == bucket).map(|b| b.owner).expect("required above");
+        *state.metered.entry(owner).or_default() += state.meters.remove(&bucket).unwrap_or_default().at(now);
         state.buckets.retain(|_, b| b.id != bucket);
         Ok(())
     }
@@ -90,6 +92,30 @@ impl Meta for MemoryMeta {
         let state = self.state();
         state.require_bucket(bucket)?;
         Ok(state.usage(bucket))
+    }
+
+    async fn account_usage(&self, account: AccountId) -> Result<AccountUsage> {
+        Ok(self.state().account_usage(account, self.now()))
+    }
+
+    async fn set_quota(&self, account: AccountId, quota_bytes: Option<u64>) -> Result<()> {
+        let mut state = self.state();
+        match quota_bytes {
+            Some(quota_bytes) => state.quotas.insert(account, quota_bytes),
+            None => state.quotas.remove(&account),
+        };
+        Ok(())
+    }
+
+    async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()> {
+        let now = self.now();
+        let mut state = self.state();
+        state.require_lease(epoch, now)?;
+        state.require_bucket(bucket)?;
+        state.require_quota(bucket, size_bytes, 0, Some(epoch), now)?;
+        let account = state.buckets.values().find(|b| b.id == bucket).map(|b| b.owner).expect("required above");
+        state.reservations.insert(epoch, (account, size_bytes));
+        Ok(())
     }
 
     async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease> {
@@ -116,7 +142,7 @@ impl Meta for MemoryMeta {
     }
 
     async fn end_lease(&self, epoch: u64) -> Result<()> {
-        self.state().leases.remove(&epoch);
+        self.state().end_lease(epoch);
         Ok(())
     }
 
@@ -125,7 +151,9 @@ impl Meta for MemoryMeta {
     }
 
     async fn drop_all_leases(&self) -> Result<()> {
-        self.state().leases.clear();
+        let mut state = self.state();
+        state.leases.clear();
+        state.reservations.clear();
         Ok(())
     }
 
@@ -137,7 +165,9 @@ impl Meta for MemoryMeta {
         state.require_bucket(object.bucket)?;
         state.check(&object.precondition, object.bucket, &object.key)?;
         state.require_chunks(manifest.chunks(), &chunks)?;
-        state.leases.remove(&epoch);
+        let old_bytes = state.object(object.bucket, &object.key).map_or(0, |old| old.head.size_bytes);
+        state.require_quota(object.bucket, manifest.size_bytes(), old_bytes, Some(epoch), now)?;
+        state.end_lease(epoch);
         state.count(manifest.chunks(), chunks);
         Ok(state.place(object, manifest, now))
     }
@@ -157,7 +187,10 @@ impl Meta for MemoryMeta {
         }
         let old = state.objects.remove(&(bucket, at.1.clone())).expect("seen above");
         match fate {
-            Fate::Release => state.release(old.manifest.chunks(), now),
+            Fate::Release => {
+                state.meter(bucket, 0, old.head.size_bytes, now);
+                state.release(old.manifest.chunks(), now);
+            }
             Fate::Trash => drop(state.trash.insert(at, (old, now))),
         }
         Ok(true)
@@ -180,6 +213,7 @@ impl Meta for MemoryMeta {
         state.check(&precondition, bucket, key)?;
         let (object, _) = state.trash.remove(&at).expect("seen above");
         if let Some(old) = state.objects.insert((bucket, at.1), object.clone()) {
+            state.meter(bucket, 0, old.head.size_bytes, now);
             state.release(old.manifest.chunks(), now);
         }
         Ok(object)
@@ -191,8 +225,7 @@ impl Meta for MemoryMeta {
         let due = state.trash.iter().filter(|(_, (_, deleted))| deleted.plus_ms(window_ms) <= now);
         let due: Vec<_> = due.take(limit).map(|(at, _)| at.clone()).collect();
         for at in &due {
-            let (object, _) = state.trash.remove(at).expect("just listed");
-            state.release(object.manifest.chunks(), now);
+            state.forget(at, now);
         }
         Ok(due.len() as u64)
     }
@@ -209,6 +242,7 @@ impl Meta for MemoryMeta {
     }
 
     async fn copy_object(&self, copy: CopyObject) -> Result<Object> {
+        let now = self.now();
         let mut state = self.state();
         let Some(source) = state.object(copy.source_bucket, &copy.source_key) else {
             return Err(Error::not_found(format!("no object {} to copy", copy.source_key)));
@@ -219,8 +253,10 @@ impl Meta for MemoryMeta {
         let manifest = source.manifest.clone();
         state.require_bucket(copy.object.bucket)?;
         state.check(&copy.object.precondition, copy.object.bucket, &copy.object.key)?;
+        let old_bytes = state.object(copy.object.bucket, &copy.object.key).map_or(0, |old| old.head.size_bytes);
+        state.require_quota(copy.object.bucket, manifest.size_bytes(), old_bytes, None, now)?;
         state.count(manifest.chunks(), Vec::new());
-        Ok(state.place(copy.object, manifest, self.now()))
+        Ok(state.place(copy.object, manifest, now))
     }
 
     async fn create_upload(&self, upload: Upload) -> Result<()> {
@@ -259,10 +295,13 @@ impl Meta for MemoryMeta {
         }
         let mut state = self.state();
         state.require_lease(epoch, now)?;
-        state.upload(upload)?;
+        let bucket = state.upload(upload)?.bucket;
         state.require_chunks(&part.chunks, &chunks)?;
-        state.leases.remove(&epoch);
+        let (size_bytes, old_bytes) = (part.size_bytes, state.parts.get(&(upload, part.number)).map_or(0, |old| old.size_bytes));
+        state.require_quota(bucket, size_bytes, old_bytes, Some(epoch), now)?;
+        state.end_lease(epoch);
         state.count(&part.chunks, chunks);
+        state.meter(bucket, size_bytes, old_bytes, now);
         if let Some(old) = state.parts.insert((upload, part.number), part) {
             state.release(&old.chunks, now);
         }

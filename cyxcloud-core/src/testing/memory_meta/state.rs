@@ -1,12 +1,15 @@
 //! What the metadata store in memory remembers, and the steps its transactions are made of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Add;
 
 use crate::control::job::Job;
 use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
-use crate::id::{BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
-use crate::port::{AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Upload, Usage};
+use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
+use crate::port::{
+    AccessKey, AccountUsage, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Upload, Usage,
+};
 use crate::{Error, Result, Timestamp};
 
 #[derive(Debug, Default)]
@@ -17,6 +20,12 @@ pub(super) struct State {
     pub(super) parts: BTreeMap<(UploadId, u32), Part>,
     pub(super) chunks: BTreeMap<ChunkId, Chunk>,
     pub(super) leases: BTreeMap<u64, Timestamp>,
+    /// By epoch: for whom how much.
+    pub(super) reservations: BTreeMap<u64, (AccountId, u64)>,
+    pub(super) quotas: BTreeMap<AccountId, u64>,
+    pub(super) meters: BTreeMap<BucketId, Meter>,
+    /// What the meters of buckets showed that are gone.
+    pub(super) metered: BTreeMap<AccountId, u128>,
     pub(super) last_epoch: u64,
     pub(super) access_keys: BTreeMap<String, AccessKey>,
     pub(super) nodes: BTreeMap<NodeId, NodeRecord>,
@@ -24,6 +33,25 @@ pub(super) struct State {
     /// By bucket, key and version, with the time of deletion.
     pub(super) trash: BTreeMap<(BucketId, String, VersionId), (Object, Timestamp)>,
     pub(super) jobs: BTreeMap<ChunkId, Job>,
+}
+
+/// Bytes over time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meter {
+    bytes: u64,
+    since: Timestamp,
+    byte_ms: u128,
+}
+
+impl Meter {
+    pub(super) fn at(self, now: Timestamp) -> u128 {
+        self.byte_ms + u128::from(self.bytes) * u128::from(now.0.saturating_sub(self.since.0))
+    }
+
+    /// A clock that was set back takes nothing away.
+    fn change(&mut self, added: u64, removed: u64, now: Timestamp) {
+        *self = Self { bytes: self.bytes + added - removed, byte_ms: self.at(now), since: self.since.max(now) };
+    }
 }
 
 #[derive(Debug)]
@@ -49,8 +77,14 @@ impl State {
         }
     }
 
+    pub(super) fn end_lease(&mut self, epoch: u64) {
+        self.leases.remove(&epoch);
+        self.reservations.remove(&epoch);
+    }
+
     pub(super) fn fence(&mut self, now: Timestamp) -> u64 {
         self.leases.retain(|_, expires| now <= *expires);
+        self.reservations.retain(|epoch, _| self.leases.contains_key(epoch));
         self.leases.keys().next().copied().unwrap_or(self.last_epoch + 1)
     }
 
@@ -103,17 +137,20 @@ impl State {
         let NewVersion { bucket, key, version, etag, modified, metadata, precondition: _ } = new;
         let at = (bucket, key.as_str().to_owned());
         let object = Object { head: ObjectHead { key, version, size_bytes: manifest.size_bytes(), etag, modified, metadata }, manifest };
-        if let Some(old) = self.objects.insert(at, object.clone()) {
+        let old = self.objects.insert(at, object.clone());
+        self.meter(bucket, object.head.size_bytes, old.as_ref().map_or(0, |old| old.head.size_bytes), now);
+        if let Some(old) = old {
             self.release(old.manifest.chunks(), now);
         }
         object
     }
 
     pub(super) fn remove_upload(&mut self, id: UploadId, now: Timestamp) {
-        self.uploads.remove(&id);
+        let upload = self.uploads.remove(&id).expect("looked for before");
         let numbers: Vec<_> = self.parts.range((id, 0)..=(id, u32::MAX)).map(|(at, _)| *at).collect();
         for at in numbers {
             let part = self.parts.remove(&at).expect("just listed");
+            self.meter(upload.bucket, 0, part.size_bytes, now);
             self.release(&part.chunks, now);
         }
     }
@@ -133,9 +170,42 @@ impl State {
     pub(super) fn empty_trash(&mut self, bucket: BucketId, now: Timestamp) {
         let all: Vec<_> = self.trash.keys().filter(|(of, ..)| *of == bucket).cloned().collect();
         for at in all {
-            let (object, _) = self.trash.remove(&at).expect("just listed");
-            self.release(object.manifest.chunks(), now);
+            self.forget(&at, now);
         }
+    }
+
+    /// Forgets an object that is in the trash.
+    pub(super) fn forget(&mut self, at: &(BucketId, String, VersionId), now: Timestamp) {
+        let (object, _) = self.trash.remove(at).expect("just listed");
+        self.meter(at.0, 0, object.head.size_bytes, now);
+        self.release(object.manifest.chunks(), now);
+    }
+
+    /// Says that the bucket holds more or less.
+    pub(super) fn meter(&mut self, bucket: BucketId, added: u64, removed: u64, now: Timestamp) {
+        self.meters.entry(bucket).or_default().change(added, removed, now);
+    }
+
+    pub(super) fn account_usage(&self, account: AccountId, now: Timestamp) -> AccountUsage {
+        let buckets: Vec<BucketId> = self.buckets.values().filter(|b| b.owner == account).map(|b| b.id).collect();
+        let live = |epoch: &u64| self.require_lease(*epoch, now).is_ok();
+        let reserved = self.reservations.iter().filter(|(epoch, (whose, _))| *whose == account && live(epoch));
+        AccountUsage {
+            held: buckets.iter().map(|bucket| self.usage(*bucket)).fold(Usage::default(), Usage::add),
+            reserved_bytes: reserved.map(|(_, (_, bytes))| bytes).sum(),
+            quota_bytes: self.quotas.get(&account).copied(),
+            byte_ms: self.metered.get(&account).copied().unwrap_or(0)
+                + buckets.iter().filter_map(|bucket| self.meters.get(bucket)).map(|meter| meter.at(now)).sum::<u128>(),
+        }
+    }
+
+    /// Whether so many bytes may take the place of others in the bucket, by a writer who has reserved under `epoch` or not at all.
+    pub(super) fn require_quota(&self, bucket: BucketId, new: u64, old: u64, epoch: Option<u64>, now: Timestamp) -> Result<()> {
+        let account = self.buckets.values().find(|b| b.id == bucket).map(|b| b.owner);
+        let Some(account) = account.filter(|account| self.quotas.contains_key(account)) else { return Ok(()) };
+        let mut usage = self.account_usage(account, now);
+        usage.reserved_bytes -= epoch.and_then(|epoch| self.reservations.get(&epoch)).map_or(0, |(_, own)| *own);
+        usage.check_growth(new.saturating_sub(old))
     }
 
     /// Counted anew each time, which is what kept counters must equal.

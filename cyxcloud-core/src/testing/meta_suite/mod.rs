@@ -9,7 +9,10 @@ use crate::data::chunk::chunk_id;
 use crate::data::erasure::Scheme;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, ShardRoot, UploadId, VersionId};
-use crate::port::{Bucket, CommitObject, CommitPart, Environment, Fate, Meta, Metadata, NewVersion, Object, Part, Precondition, Upload};
+use crate::port::{
+    Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, Environment, Fate, Meta, Metadata, NewVersion, Object, Part, PartChoice,
+    Precondition, Upload,
+};
 use crate::testing::VirtualTime;
 use crate::{ErrorKind, Result, Timestamp};
 
@@ -22,6 +25,7 @@ pub mod leases;
 pub mod listing;
 pub mod multipart;
 pub mod objects;
+pub mod quota;
 pub mod references;
 pub mod trash;
 pub mod usage;
@@ -70,6 +74,12 @@ macro_rules! meta_conformance {
             usage:
                 usage_needs_its_bucket, usage_follows_objects, usage_follows_copies, usage_follows_parts, usage_follows_the_trash,
                 a_refused_call_leaves_usage, writers_at_once_are_counted_exactly;
+            quota:
+                an_account_s_usage_is_that_of_its_buckets, a_commit_keeps_to_the_quota, a_part_keeps_to_the_quota, a_copy_keeps_to_the_quota,
+                what_adds_nothing_needs_no_quota, a_quota_below_what_is_held_refuses_growth, a_reservation_counts_until_its_lease_ends,
+                a_reservation_is_replaced, a_reservation_needs_lease_and_bucket, a_reserved_commit_is_not_refused,
+                writers_at_once_keep_to_the_quota, reservations_at_once_keep_to_the_quota, bytes_are_metered_over_time,
+                a_meter_outlives_its_bucket, a_clock_set_back_takes_nothing_from_the_meter;
             trash:
                 a_trashed_object_keeps_its_chunks, a_version_is_in_the_trash_once, only_deleted_objects_are_in_the_trash,
                 trash_is_listed_by_key_and_version, trash_is_listed_by_prefix, a_restored_object_reads_back, any_version_is_restored,
@@ -216,6 +226,21 @@ async fn put_inline(meta: &Fixture, bucket: BucketId, at: &str) -> Object {
     meta.commit_object(CommitObject { manifest, ..commit }).await.unwrap()
 }
 
+async fn delete(meta: &Fixture, bucket: BucketId, at: &str, fate: Fate) -> bool {
+    meta.delete_object(bucket, &key(at), Precondition::None, fate).await.unwrap()
+}
+
+async fn copy(meta: &Fixture, source: (BucketId, &Object), to: BucketId, at: &str) -> Result<Object> {
+    let (source_bucket, source) = source;
+    let (source_key, source_version) = (source.head.key.clone(), source.head.version);
+    meta.copy_object(CopyObject { source_bucket, source_key, source_version, object: version(to, at) }).await
+}
+
+fn completion(upload: &Upload, parts: &[&Part]) -> CompleteUpload {
+    let parts = parts.iter().map(|p| PartChoice { number: p.number, version: p.version }).collect();
+    CompleteUpload { upload: upload.id, parts, object: version(upload.bucket, upload.key.as_str()) }
+}
+
 async fn begin_upload(meta: &Fixture, bucket: BucketId, at: &str) -> Upload {
     let upload = Upload { id: UploadId(unique_id()), bucket, key: key(at), created: NOW, metadata: version(bucket, at).metadata };
     meta.create_upload(upload.clone()).await.unwrap();
@@ -265,6 +290,7 @@ mod tests {
             include_str!("listing.rs"),
             include_str!("multipart.rs"),
             include_str!("objects.rs"),
+            include_str!("quota.rs"),
             include_str!("references.rs"),
             include_str!("trash.rs"),
             include_str!("usage.rs"),

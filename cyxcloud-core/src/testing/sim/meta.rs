@@ -20,8 +20,8 @@ use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::ChunkRecord;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
-    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord, Object, ObjectHead,
-    Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
+    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result};
 
@@ -184,6 +184,15 @@ impl Meta for SimMeta {
     }
     async fn usage(&self, bucket: BucketId) -> Result<Usage> {
         forward!(self, usage(bucket))
+    }
+    async fn account_usage(&self, account: AccountId) -> Result<AccountUsage> {
+        forward!(self, account_usage(account))
+    }
+    async fn set_quota(&self, account: AccountId, quota_bytes: Option<u64>) -> Result<()> {
+        forward!(self, set_quota(account, quota_bytes))
+    }
+    async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()> {
+        forward!(self, reserve(epoch, bucket, size_bytes))
     }
     async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease> {
         forward!(self, begin_lease(ttl_ms))

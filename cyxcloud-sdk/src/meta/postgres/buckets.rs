@@ -56,6 +56,7 @@ pub(super) async fn delete(c: &Session, now: Now, id: BucketId) -> Outcome<()> {
         }
     }
     trash::empty(c, now, id).await?;
+    c.execute(sql::KEEP_METER, &[&now, &id.0.as_slice()]).await?;
     c.execute(sql::DELETE_USAGE, &[&id.0.as_slice()]).await?;
     c.execute(sql::DELETE_BUCKET, &[&id.0.as_slice()]).await?;
     Ok(())

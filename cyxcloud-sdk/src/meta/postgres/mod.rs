@@ -15,8 +15,8 @@ use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::{ChunkRecord, Copy};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
-    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta, NodeRecord,
-    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
+    NodeRecord, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -33,6 +33,7 @@ mod multipart;
 mod nodes;
 mod numbers;
 mod objects;
+mod quota;
 mod row;
 mod schema;
 mod session;
@@ -190,6 +191,18 @@ impl Meta for PostgresMeta {
 
     async fn usage(&self, bucket: BucketId) -> Result<Usage> {
         look!(self, c, usage::get(c, bucket).await)
+    }
+
+    async fn account_usage(&self, account: AccountId) -> Result<AccountUsage> {
+        look!(self, c, quota::usage(c, self.clock(), account).await)
+    }
+
+    async fn set_quota(&self, account: AccountId, quota_bytes: Option<u64>) -> Result<()> {
+        look!(self, c, quota::set(c, account, quota_bytes).await)
+    }
+
+    async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()> {
+        transact!(self, c, quota::reserve(c, self.clock(), epoch, bucket, size_bytes).await)
     }
 
     async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease> {

@@ -14,6 +14,7 @@ use super::chunks::Counted;
 use super::fail::Outcome;
 use super::numbers::Numbers;
 use super::objects::{check, place, there};
+use super::quota::{self, Place};
 use super::row::{
     as_json, bucket_id, decode_refs, encode_refs, id, int, json, key, limit, metadata_json, prefix_end, text, time, uint, unsigned,
 };
@@ -91,9 +92,12 @@ pub(super) async fn commit_part(c: &Session, numbers: &Numbers, now: Now, commit
     let counted = Counted::new(&part.chunks, chunks);
     let (id, number) = (upload.0.as_slice(), check_part(part)?);
     let there = async { c.first(sql::LOCK_PART, &[&id, &number]).await?.map(|row| decode_refs(row.try_get(0)?)).transpose() };
-    let (_, (), upload, old, ()) = try_join!(
+    let bounded = Place::Upload(*upload);
+    bounded.prepare(c).await?;
+    let (_, (), quota, upload, old, ()) = try_join!(
         c.begin(),
         leases::spend(c, now, *epoch),
+        quota::lock(c, now, bounded, Some(*epoch)),
         find(c, sql::HOLD_UPLOAD, *upload),
         there,
         chunks::count(c, numbers, &counted)
@@ -104,7 +108,9 @@ pub(super) async fn commit_part(c: &Session, numbers: &Numbers, now: Now, commit
     let (version, size, modified) = (part.version.0.as_slice(), int(part.size_bytes), int(part.modified.0));
     let (etag, system, refs) = (text("an entity tag", &part.etag)?, as_json(&part.system), encode_refs(&part.chunks));
     let row: [&(dyn ToSql + Sync); 8] = [&id, &number, &version, &size, &etag, &modified, &system, &refs];
-    let part_bytes = growth(part.size_bytes, old.iter().map(|c| u64::from(c.size_bytes)).sum());
+    let old_bytes = old.iter().map(|c| u64::from(c.size_bytes)).sum();
+    quota::check(quota.as_ref(), part.size_bytes, old_bytes)?;
+    let part_bytes = growth(part.size_bytes, old_bytes);
     let change = Change { part_bytes, ..Change::default() };
     try_join!(c.execute(sql, &row), usage::change_and_release(c, now, upload.bucket, part.version, change, &old))?;
     Ok(())
@@ -153,7 +159,7 @@ pub(super) async fn take(c: &Session, id: UploadId) -> Outcome<Option<Held>> {
 pub(super) async fn abort(c: &Session, now: Now, id: UploadId) -> Outcome<()> {
     let held = take(c, id).await?.ok_or_else(|| missing(id))?;
     chunks::release(c, now, &held.chunks()).await?;
-    usage::change(c, held.upload.bucket, VersionId(id.0), held.change()).await
+    usage::change(c, now, held.upload.bucket, VersionId(id.0), held.change()).await
 }
 
 pub(super) async fn complete(c: &Session, now: Now, complete: &CompleteUpload) -> Outcome<Object> {

@@ -11,6 +11,7 @@ use tokio_postgres::types::ToSql;
 use super::chunks::Counted;
 use super::fail::Outcome;
 use super::numbers::Numbers;
+use super::quota::{self, Place};
 use super::row::{encode_manifest, head, id, int, limit, manifest, metadata_json, prefix_end, text};
 use super::session::{Params, Session};
 use super::usage::{self, Change, growth};
@@ -32,6 +33,10 @@ pub(super) struct There {
 pub(super) async fn there(c: &Session, bucket: BucketId, key: &ObjectKey) -> Outcome<Option<There>> {
     let row = c.first(sql::LOCK_OBJECT, &[&bucket.0.as_slice(), &key.as_str().as_bytes()]).await?;
     row.map(|row| Ok(There { etag: row.try_get(0)?, version: VersionId(id(&row, 1)?), manifest: manifest(&row, 2)? })).transpose()
+}
+
+fn old_bytes(there: Option<&There>) -> u64 {
+    there.map_or(0, |old| old.manifest.size_bytes())
 }
 
 pub(super) fn check(condition: &Precondition, there: Option<&There>) -> Outcome<()> {
@@ -65,8 +70,8 @@ pub(super) async fn put(c: &Session, now: Now, bucket: BucketId, object: &Object
     let (size, etag, modified) = (int(head.size_bytes), text("an entity tag", &head.etag)?, int(head.modified.0));
     let metadata = metadata_json(&head.metadata)?;
     let row: [&(dyn ToSql + Sync); 9] = [&bucket_bytes, &key, &version, &size, &etag, &modified, &metadata, &inline, &chunks];
-    let old_bytes = there.as_ref().map_or(0, |old| old.manifest.size_bytes());
-    let change = Change { objects: i64::from(there.is_none()), object_bytes: growth(head.size_bytes, old_bytes), ..Change::default() };
+    let object_bytes = growth(head.size_bytes, old_bytes(there.as_ref()));
+    let change = Change { objects: i64::from(there.is_none()), object_bytes, ..Change::default() };
     let released = there.as_ref().map_or(&[] as &[_], |old| old.manifest.chunks());
     try_join!(c.execute(sql, &row), usage::change_and_release(c, now, bucket, head.version, change + also, released))?;
     Ok(())
@@ -76,10 +81,13 @@ pub(super) async fn put(c: &Session, now: Now, bucket: BucketId, object: &Object
 pub(super) async fn commit(c: &Session, numbers: &Numbers, now: Now, commit: &CommitObject) -> Outcome<Object> {
     let CommitObject { epoch, object, manifest, chunks } = commit;
     let counted = Counted::new(manifest.chunks(), chunks);
-    let (_, (), (), there, ()) = try_join!(
+    let bounded = Place::Bucket(object.bucket);
+    bounded.prepare(c).await?;
+    let (_, (), (), quota, there, ()) = try_join!(
         c.begin(),
         leases::spend(c, now, *epoch),
         buckets::hold(c, object.bucket),
+        quota::lock(c, now, bounded, Some(*epoch)),
         async {
             let there = there(c, object.bucket, &object.key).await?;
             check(&object.precondition, there.as_ref())?;
@@ -88,6 +96,7 @@ pub(super) async fn commit(c: &Session, numbers: &Numbers, now: Now, commit: &Co
         chunks::count(c, numbers, &counted),
     )?;
     counted?;
+    quota::check(quota.as_ref(), manifest.size_bytes(), old_bytes(there.as_ref()))?;
     place(c, now, object, manifest.clone(), there, Change::default()).await
 }
 
@@ -121,7 +130,7 @@ pub(super) async fn delete(
         }
     }
     let at: Params<'_> = &[&bucket.0.as_slice(), &key.as_str().as_bytes()];
-    try_join!(c.execute(sql::DELETE_OBJECT, at), usage::change(c, bucket, there.version, change))?;
+    try_join!(c.execute(sql::DELETE_OBJECT, at), usage::change(c, now, bucket, there.version, change))?;
     Ok(true)
 }
 
@@ -142,12 +151,20 @@ pub(super) async fn copy(c: &Session, numbers: &Numbers, now: Now, copy: &CopyOb
     // Locked, so that what is read is what is there when this commits; for the write that follows where the object is copied onto itself.
     let is_itself = (copy.source_bucket, &copy.source_key) == (bucket, key);
     let lock = if is_itself { sql::LOCK_SOURCE } else { sql::HOLD_SOURCE };
-    let (_, (), source) = try_join!(c.begin(), buckets::hold(c, bucket), find(c, lock, copy.source_bucket, &copy.source_key))?;
+    let bounded = Place::Bucket(bucket);
+    bounded.prepare(c).await?;
+    let (_, (), quota, source) = try_join!(
+        c.begin(),
+        buckets::hold(c, bucket),
+        quota::lock(c, now, bounded, None),
+        find(c, lock, copy.source_bucket, &copy.source_key)
+    )?;
     if source.head.version != copy.source_version {
         return Err(Error::conflict("the object to copy was replaced").into());
     }
     let there = there(c, bucket, key).await?;
     check(&copy.object.precondition, there.as_ref())?;
+    quota::check(quota.as_ref(), source.head.size_bytes, old_bytes(there.as_ref()))?;
     Counted::new(source.manifest.chunks(), &[])?.count(c, numbers).await?;
     place(c, now, &copy.object, source.manifest, there, Change::default()).await
 }

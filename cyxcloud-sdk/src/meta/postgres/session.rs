@@ -140,6 +140,12 @@ impl Session {
         done
     }
 
+    /// Makes sure that the statement is sent without waiting, in the order in which statements are polled.
+    pub(super) async fn prepare(&self, sql: &'static str) -> Outcome<()> {
+        let client = self.client();
+        self.run(async { Ok(client.prepare_cached(sql).await.map(drop)?) }).await
+    }
+
     pub(super) async fn query(&self, sql: &'static str, params: Params<'_>) -> Outcome<Vec<Row>> {
         let client = self.client();
         self.run(async { Ok(client.query(&client.prepare_cached(sql).await?, params).await?) }).await

@@ -17,6 +17,41 @@ macro_rules! statements {
     };
 }
 
+/// What a row of `usage` shows at the time.
+macro_rules! metered {
+    ($now:expr) => {
+        concat!("u.byte_ms + (u.object_bytes + u.part_bytes + u.trash_bytes)::numeric * greatest(0, ", $now, " - u.since)")
+    };
+}
+
+/// The quota of the bucket's owner, if he has one, until the transaction ends.
+macro_rules! lock_quota {
+    ($bucket:literal) => {
+        concat!(
+            "SELECT 1 FROM cyx.buckets b JOIN cyx.accounts a ON a.id = b.owner WHERE b.id = ",
+            $bucket,
+            " AND a.quota IS NOT NULL FOR UPDATE OF a"
+        )
+    };
+}
+
+/// What counts against the quota of the bucket's owner, apart from what the lease `$3` has reserved.
+macro_rules! counted {
+    ($bucket:literal) => {
+        concat!(
+            "SELECT a.id, a.quota, (SELECT coalesce(sum(u.object_bytes + u.part_bytes + u.trash_bytes), 0)::bigint
+                FROM cyx.buckets o JOIN cyx.usage u ON u.bucket = o.id WHERE o.owner = a.id),
+            (SELECT coalesce(sum(l.reserved), 0)::bigint FROM cyx.leases l
+                WHERE l.account = a.id AND l.reserved > 0 AND l.epoch <> $3 AND l.expires >= ",
+            now!(1),
+            ")
+        FROM cyx.buckets b JOIN cyx.accounts a ON a.id = b.owner WHERE b.id = ",
+            $bucket,
+            " AND a.quota IS NOT NULL"
+        )
+    };
+}
+
 macro_rules! head {
     () => {
         "key, version, size, etag, modified, metadata"
@@ -49,13 +84,31 @@ statements! {
     BUCKET_UPLOADS = "SELECT id FROM cyx.uploads WHERE bucket = $1";
     DELETE_BUCKET = "DELETE FROM cyx.buckets WHERE id = $1";
 
-    CHANGE_USAGE = "INSERT INTO cyx.usage AS u (bucket, slot, objects, object_bytes, part_bytes, trash_bytes) VALUES ($1, $2, $3, $4, $5, $6)
+    CHANGE_USAGE = concat!("INSERT INTO cyx.usage AS u (bucket, slot, objects, object_bytes, part_bytes, trash_bytes, since)
+        VALUES ($2, $3, $4, $5, $6, $7, ", now!(1), ")
         ON CONFLICT (bucket, slot) DO UPDATE SET objects = u.objects + excluded.objects, object_bytes = u.object_bytes + excluded.object_bytes,
-            part_bytes = u.part_bytes + excluded.part_bytes, trash_bytes = u.trash_bytes + excluded.trash_bytes";
+            part_bytes = u.part_bytes + excluded.part_bytes, trash_bytes = u.trash_bytes + excluded.trash_bytes,
+            byte_ms = ", metered!("excluded.since"), ", since = greatest(u.since, excluded.since)");
     USAGE = "SELECT coalesce(sum(objects), 0)::bigint, coalesce(sum(object_bytes), 0)::bigint, coalesce(sum(part_bytes), 0)::bigint,
             coalesce(sum(trash_bytes), 0)::bigint
         FROM cyx.buckets b LEFT JOIN cyx.usage u ON u.bucket = b.id WHERE b.id = $1 GROUP BY b.id";
     DELETE_USAGE = "DELETE FROM cyx.usage WHERE bucket = $1";
+
+    ACCOUNT_USAGE = concat!("SELECT coalesce(sum(u.objects), 0)::bigint, coalesce(sum(u.object_bytes), 0)::bigint, coalesce(sum(u.part_bytes), 0)::bigint,
+            coalesce(sum(u.trash_bytes), 0)::bigint, (SELECT a.quota FROM cyx.accounts a WHERE a.id = $2),
+            (SELECT coalesce(sum(l.reserved), 0)::bigint FROM cyx.leases l WHERE l.account = $2 AND l.reserved > 0 AND l.expires >= ", now!(1), "),
+            (coalesce(sum(", metered!(now!(1)), "), 0) + coalesce((SELECT a.byte_ms FROM cyx.accounts a WHERE a.id = $2), 0))::text
+        FROM cyx.buckets b JOIN cyx.usage u ON u.bucket = b.id WHERE b.owner = $2");
+    SET_QUOTA = "INSERT INTO cyx.accounts (id, quota) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET quota = excluded.quota";
+    LOCK_QUOTA = lock_quota!("$1");
+    COUNTED = counted!("$2");
+    LOCK_QUOTA_OF_UPLOAD = lock_quota!("(SELECT bucket FROM cyx.uploads WHERE id = $1)");
+    COUNTED_OF_UPLOAD = counted!("(SELECT bucket FROM cyx.uploads WHERE id = $2)");
+    RESERVE = concat!("UPDATE cyx.leases SET account = $3, reserved = $4 WHERE epoch = $2 AND expires >= ", now!(1));
+    // What the meter of a bucket shows that goes.
+    KEEP_METER = concat!("INSERT INTO cyx.accounts AS a (id, byte_ms)
+        SELECT b.owner, coalesce(sum(", metered!(now!(1)), "), 0) FROM cyx.buckets b LEFT JOIN cyx.usage u ON u.bucket = b.id WHERE b.id = $2 GROUP BY b.owner
+        ON CONFLICT (id) DO UPDATE SET byte_ms = a.byte_ms + excluded.byte_ms");
 
     // The counter's row is locked until the leases are committed, so that epochs become visible in their order: see `leases.rs`.
     BEGIN_LEASES = concat!("WITH given AS (UPDATE cyx.cluster SET last_epoch = last_epoch + cardinality($2::bigint[]) WHERE singleton = 1

@@ -21,7 +21,8 @@ const SMALL: [&str; 6] = ["cluster", "leases", "access_keys", "nodes", "node_sta
 const FILL: &str = "
 CREATE FUNCTION pg_temp.id(n bigint) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$ SELECT sha256(int8send(n)) $$;
 INSERT INTO cyx.buckets SELECT substring(pg_temp.id(n) FOR 16), 'b' || n, substring(pg_temp.id(n % 100) FOR 16), n FROM generate_series(1, 100000) n;
-INSERT INTO cyx.usage SELECT substring(pg_temp.id(n) FOR 16), 0, 1, 1, 1, 1 FROM generate_series(1, 100000) n;
+INSERT INTO cyx.usage SELECT substring(pg_temp.id(n) FOR 16), 0, 1, 1, 1, 1, n FROM generate_series(1, 100000) n;
+INSERT INTO cyx.accounts SELECT substring(pg_temp.id(n) FOR 16), n FROM generate_series(1, 100000) n;
 INSERT INTO cyx.objects SELECT substring(pg_temp.id(n % 10) FOR 16), convert_to('key ' || n, 'UTF8'), pg_temp.id(n), n, 'tag', n, '{}', NULL, pg_temp.id(n)
     FROM generate_series(1, 100000) n;
 INSERT INTO cyx.trash SELECT bucket, key, version, size, etag, modified, metadata, inline, chunks, modified FROM cyx.objects;
@@ -92,7 +93,7 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     assert_eq!(meta.chunks(&[ChunkId([1; 32])]).await.unwrap(), [None]);
     assert_eq!(server().psql("first", "SELECT name, owner_id FROM buckets").unwrap(), "first|01010101010101010101010101010101\n");
     let applied = server().psql("first", "SELECT max(version) FROM cyx.migrations").unwrap();
-    assert_eq!(applied, "2\n");
+    assert_eq!(applied, "3\n");
     // Opened again, nothing is left to do.
     assert_eq!(open("first").await.usage(bucket).await.unwrap(), Usage::default());
 }

@@ -105,7 +105,7 @@ pub(super) async fn purge(c: &Session, now: Now, window_ms: u64, max: usize) -> 
         changes.entry(old.bucket).or_default().trash_bytes -= int(old.manifest.size_bytes());
     }
     for (bucket, change) in changes {
-        usage::change(c, bucket, VersionId([0; 16]), change).await?;
+        usage::change(c, now, bucket, VersionId([0; 16]), change).await?;
     }
     Ok(due.len() as u64)
 }

@@ -30,10 +30,10 @@ impl std::ops::Add for Change {
 
 /// Once in a transaction for each bucket, and last, as others wait for the slot until it ends. `by` whom names the slot: something that is
 /// different for every writer.
-pub(super) async fn change(c: &Session, bucket: BucketId, by: VersionId, change: Change) -> Outcome<()> {
+pub(super) async fn change(c: &Session, now: Now, bucket: BucketId, by: VersionId, change: Change) -> Outcome<()> {
     let slot = i16::from(by.0[15] % SLOTS);
     let Change { objects, object_bytes, part_bytes, trash_bytes } = change;
-    c.execute(sql::CHANGE_USAGE, &[&bucket.0.as_slice(), &slot, &objects, &object_bytes, &part_bytes, &trash_bytes]).await?;
+    c.execute(sql::CHANGE_USAGE, &[&now, &bucket.0.as_slice(), &slot, &objects, &object_bytes, &part_bytes, &trash_bytes]).await?;
     Ok(())
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn change_and_release(
     by_how_much: Change,
     refs: &[ChunkRef],
 ) -> Outcome<()> {
-    let (release, change) = (chunks::release(c, now, refs), change(c, bucket, by, by_how_much));
+    let (release, change) = (chunks::release(c, now, refs), change(c, now, bucket, by, by_how_much));
     if refs.len() <= chunks::TOGETHER {
         // Sent behind each other.
         try_join!(release, change)?;

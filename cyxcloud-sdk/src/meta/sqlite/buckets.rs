@@ -43,7 +43,7 @@ pub(super) fn delete(c: &Connection, id: BucketId, now: Timestamp) -> Outcome<()
         multipart::abort(c, upload, now)?;
     }
     trash::empty(c, id, now)?;
-    usage::end(c, id)?;
+    usage::end(c, id, now)?;
     execute(c, sql::DELETE_BUCKET, [id.0])?;
     Ok(())
 }

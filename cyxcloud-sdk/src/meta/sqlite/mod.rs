@@ -13,8 +13,8 @@ use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
-    AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta, NodeRecord,
-    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
+    NodeRecord, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use rusqlite::Connection;
@@ -28,6 +28,7 @@ mod leases;
 mod multipart;
 mod objects;
 mod query;
+mod quota;
 mod readers;
 mod schema;
 mod sql;
@@ -116,6 +117,19 @@ impl Meta for SqliteMeta {
 
     async fn usage(&self, bucket: BucketId) -> Result<Usage> {
         self.read(move |c| usage::get(c, bucket)).await
+    }
+
+    async fn account_usage(&self, account: AccountId) -> Result<AccountUsage> {
+        let now = self.clock.now();
+        self.read(move |c| quota::usage(c, account, now)).await
+    }
+
+    async fn set_quota(&self, account: AccountId, quota_bytes: Option<u64>) -> Result<()> {
+        self.write(move |c| quota::set(c, account, quota_bytes)).await
+    }
+
+    async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()> {
+        self.write_now(move |c, now| quota::reserve(c, epoch, bucket, size_bytes, now)).await
     }
 
     async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease> {

@@ -12,7 +12,7 @@ use super::fail::Outcome;
 use super::objects::{check, encode_metadata, place, read_key, read_metadata};
 use super::query::{all, execute, first, int, limit, prefix_end, time, uint};
 use super::usage::{self, Change, growth};
-use super::{buckets, chunks, leases, sql};
+use super::{buckets, chunks, leases, quota, sql};
 
 const SYSTEM_VERSION: u8 = 1;
 
@@ -83,6 +83,8 @@ pub(super) fn commit_part(c: &Connection, commit: CommitPart, now: Timestamp) ->
     leases::require(c, epoch, now)?;
     let bucket = get(c, upload)?.bucket;
     let old = first(c, sql::PART_CHUNKS, params![upload.0, part.number], |row| read_chunks(row, 0))?.unwrap_or_default();
+    let old_bytes = old.iter().map(|c| u64::from(c.size_bytes)).sum();
+    quota::check(c, bucket, (part.size_bytes, old_bytes), Some(epoch), now)?;
     chunks::count(c, &part.chunks, &chunks)?;
     leases::end(c, epoch)?;
     let row = params![
@@ -96,8 +98,8 @@ pub(super) fn commit_part(c: &Connection, commit: CommitPart, now: Timestamp) ->
         encode_chunks(&part.chunks),
     ];
     execute(c, sql::PUT_PART, row)?;
-    let part_bytes = growth(part.size_bytes, old.iter().map(|c| u64::from(c.size_bytes)).sum());
-    usage::change(c, bucket, &Change { part_bytes, ..Change::default() })?;
+    let part_bytes = growth(part.size_bytes, old_bytes);
+    usage::change(c, bucket, &Change { part_bytes, ..Change::default() }, now)?;
     chunks::release(c, &old, now)
 }
 
@@ -107,19 +109,19 @@ pub(super) fn list_parts(c: &Connection, id: UploadId, after: u32, max: usize) -
 }
 
 /// Removes the upload with its parts; what is to become of their chunks is the caller's.
-fn take(c: &Connection, upload: &Upload) -> Outcome<Vec<Part>> {
+fn take(c: &Connection, upload: &Upload, now: Timestamp) -> Outcome<Vec<Part>> {
     let id = upload.id.0;
     let parts = all(c, sql::SCAN_PARTS, params![id, 0, i64::MAX], part)?;
     execute(c, sql::DELETE_PARTS, [id])?;
     execute(c, sql::DELETE_UPLOAD, [id])?;
     let part_bytes = growth(0, parts.iter().map(|part| part.size_bytes).sum());
-    usage::change(c, upload.bucket, &Change { part_bytes, ..Change::default() })?;
+    usage::change(c, upload.bucket, &Change { part_bytes, ..Change::default() }, now)?;
     Ok(parts)
 }
 
 pub(super) fn abort(c: &Connection, id: UploadId, now: Timestamp) -> Outcome<()> {
     let upload = get(c, id)?;
-    take(c, &upload)?.iter().try_for_each(|part| chunks::release(c, &part.chunks, now))
+    take(c, &upload, now)?.iter().try_for_each(|part| chunks::release(c, &part.chunks, now))
 }
 
 pub(super) fn complete(c: &Connection, complete: CompleteUpload, now: Timestamp) -> Outcome<Object> {
@@ -132,7 +134,7 @@ pub(super) fn complete(c: &Connection, complete: CompleteUpload, now: Timestamp)
         return Err(Error::invalid("the upload was begun for another object").into());
     }
     let there = check(c, &object.precondition, object.bucket, &object.key)?;
-    let mut parts: BTreeMap<u32, Part> = take(c, &begun)?.into_iter().map(|part| (part.number, part)).collect();
+    let mut parts: BTreeMap<u32, Part> = take(c, &begun, now)?.into_iter().map(|part| (part.number, part)).collect();
     let mut content = Vec::new();
     for choice in choices {
         match parts.remove(&choice.number) {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params};
 use super::fail::Outcome;
 use super::query::{all, execute, first, int, limit, prefix_end, time, uint};
 use super::usage::{self, Change, growth};
-use super::{buckets, chunks, leases, sql, trash};
+use super::{buckets, chunks, leases, quota, sql, trash};
 
 const METADATA_VERSION: u8 = 1;
 
@@ -54,6 +54,10 @@ pub(super) struct There {
     manifest: Manifest,
 }
 
+fn old_bytes(there: Option<&There>) -> u64 {
+    there.map_or(0, |old| old.manifest.size_bytes())
+}
+
 /// What is under the key, once it meets the condition.
 pub(super) fn check(c: &Connection, condition: &Precondition, bucket: BucketId, key: &ObjectKey) -> Outcome<Option<There>> {
     let read = |row: &Row<'_>| Ok(There { etag: row.get(0)?, version: VersionId(row.get(1)?), manifest: read_manifest(row, 2)? });
@@ -85,9 +89,8 @@ pub(super) fn put(c: &Connection, bucket: BucketId, object: &Object, there: Opti
         manifest.encode(),
     ];
     execute(c, sql::PUT_OBJECT, row)?;
-    let old_bytes = there.as_ref().map_or(0, |old| old.manifest.size_bytes());
-    let (objects, object_bytes) = (i64::from(there.is_none()), growth(head.size_bytes, old_bytes));
-    usage::change(c, bucket, &Change { objects, object_bytes, ..Change::default() })?;
+    let (objects, object_bytes) = (i64::from(there.is_none()), growth(head.size_bytes, old_bytes(there.as_ref())));
+    usage::change(c, bucket, &Change { objects, object_bytes, ..Change::default() }, now)?;
     match there {
         Some(old) => chunks::release(c, old.manifest.chunks(), now),
         None => Ok(()),
@@ -99,6 +102,7 @@ pub(super) fn commit(c: &Connection, commit: CommitObject, now: Timestamp) -> Ou
     leases::require(c, epoch, now)?;
     buckets::require(c, object.bucket)?;
     let there = check(c, &object.precondition, object.bucket, &object.key)?;
+    quota::check(c, object.bucket, (manifest.size_bytes(), old_bytes(there.as_ref())), Some(epoch), now)?;
     chunks::count(c, manifest.chunks(), &chunks)?;
     leases::end(c, epoch)?;
     place(c, object, manifest, there, now)
@@ -128,7 +132,7 @@ pub(super) fn delete(
         }
     }
     execute(c, sql::DELETE_OBJECT, params![bucket.0, key.as_str().as_bytes()])?;
-    usage::change(c, bucket, &change)?;
+    usage::change(c, bucket, &change, now)?;
     Ok(true)
 }
 
@@ -150,6 +154,7 @@ pub(super) fn copy(c: &Connection, copy: CopyObject, now: Timestamp) -> Outcome<
     }
     buckets::require(c, copy.object.bucket)?;
     let there = check(c, &copy.object.precondition, copy.object.bucket, &copy.object.key)?;
+    quota::check(c, copy.object.bucket, (source.head.size_bytes, old_bytes(there.as_ref())), None, now)?;
     chunks::count(c, source.manifest.chunks(), &[])?;
     place(c, copy.object, source.manifest, there, now)
 }

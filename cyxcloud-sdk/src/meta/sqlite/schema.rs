@@ -23,7 +23,7 @@ const BUSY_LOOK: Duration = Duration::from_millis(1);
 const CACHED_STATEMENTS: usize = 128;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// Keys are BLOBs, so that they compare by bytes. `objects` keeps the manifest last: a long one goes to overflow pages, which a scan
 /// does not read. `chunks` keeps rows in order of arrival, because records are too large to be moved about by random ids.
@@ -154,6 +154,22 @@ CREATE TABLE node_statuses (
     node BLOB NOT NULL PRIMARY KEY,
     status BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// `byte_ms` is every byte times the milliseconds it was held, up to `since`: 16 bytes in big endian, as no integer holds it. Metering begins with this.
+const V3: &str = "
+CREATE TABLE accounts (
+    id BLOB NOT NULL PRIMARY KEY,
+    quota INTEGER CHECK (quota >= 0),
+    byte_ms BLOB NOT NULL DEFAULT x'00000000000000000000000000000000'
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE usage ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN byte_ms BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';
+UPDATE usage SET since = unixepoch() * 1000;
+
+ALTER TABLE leases ADD COLUMN account BLOB;
+ALTER TABLE leases ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// The one connection that writes, its tables up to date.

@@ -19,9 +19,20 @@ statements! {
 
     INSERT_USAGE = "INSERT INTO usage (bucket, objects, object_bytes, part_bytes, trash_bytes) VALUES (?1, 0, 0, 0, 0)";
     CHANGE_USAGE = "UPDATE usage SET objects = objects + ?2, object_bytes = object_bytes + ?3, part_bytes = part_bytes + ?4,
-            trash_bytes = trash_bytes + ?5 WHERE bucket = ?1";
+            trash_bytes = trash_bytes + ?5, since = ?6, byte_ms = ?7 WHERE bucket = ?1";
+    METER = "SELECT object_bytes + part_bytes + trash_bytes, since, byte_ms FROM usage WHERE bucket = ?1";
     USAGE = "SELECT objects, object_bytes, part_bytes, trash_bytes FROM usage WHERE bucket = ?1";
     DELETE_USAGE = "DELETE FROM usage WHERE bucket = ?1";
+
+    QUOTA_OF_BUCKET = "SELECT a.id FROM buckets b JOIN accounts a ON a.id = b.owner WHERE b.id = ?1 AND a.quota IS NOT NULL";
+    ACCOUNT = "SELECT quota, byte_ms FROM accounts WHERE id = ?1";
+    USAGE_BY_OWNER = "SELECT u.objects, u.object_bytes, u.part_bytes, u.trash_bytes, u.since, u.byte_ms
+        FROM buckets b JOIN usage u ON u.bucket = b.id WHERE b.owner = ?1";
+    SET_QUOTA = "INSERT INTO accounts (id, quota) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET quota = excluded.quota";
+    OWNER = "SELECT owner FROM buckets WHERE id = ?1";
+    SET_METER = "INSERT INTO accounts (id, byte_ms) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET byte_ms = excluded.byte_ms";
+    RESERVE = "UPDATE leases SET account = ?2, reserved = ?3 WHERE epoch = ?1";
+    RESERVED = "SELECT coalesce(sum(reserved), 0) FROM leases WHERE account = ?1 AND epoch <> ?2 AND expires >= ?3";
 
     NEXT_EPOCH = "UPDATE cluster SET last_epoch = last_epoch + 1 WHERE only = 1 RETURNING last_epoch";
     INSERT_LEASE = "INSERT INTO leases (epoch, expires) VALUES (?1, ?2)";

@@ -51,15 +51,15 @@ pub(super) fn restore(
         return Err(Error::not_found(format!("version {version} of {key} is not in the trash")).into());
     };
     let there = check(c, condition, bucket, key)?;
-    take(c, bucket, key.as_str().as_bytes(), version, object.head.size_bytes)?;
+    take(c, (bucket, key.as_str().as_bytes(), version), object.head.size_bytes, now)?;
     put(c, bucket, &object, there, now)?;
     Ok(object)
 }
 
 /// Removes an object from the trash; what is to become of its chunks is the caller's.
-fn take(c: &Connection, bucket: BucketId, key: &[u8], version: VersionId, size_bytes: u64) -> Outcome<()> {
+fn take(c: &Connection, (bucket, key, version): (BucketId, &[u8], VersionId), size_bytes: u64, now: Timestamp) -> Outcome<()> {
     execute(c, sql::DELETE_TRASHED, params![bucket.0, key, version.0])?;
-    usage::change(c, bucket, &Change { trash_bytes: -int(size_bytes), ..Change::default() })
+    usage::change(c, bucket, &Change { trash_bytes: -int(size_bytes), ..Change::default() }, now)
 }
 
 /// What it takes to forget an object.
@@ -76,7 +76,7 @@ fn old(row: &Row<'_>) -> Outcome<Old> {
 
 fn forget(c: &Connection, all: &[Old], now: Timestamp) -> Outcome<()> {
     for Old { bucket, key, version, manifest } in all {
-        take(c, *bucket, key, *version, manifest.size_bytes())?;
+        take(c, (*bucket, key, *version), manifest.size_bytes(), now)?;
         chunks::release(c, manifest.chunks(), now)?;
     }
     Ok(())

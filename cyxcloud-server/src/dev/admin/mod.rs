@@ -1,8 +1,9 @@
-//! The routes behind `cyxcloud dev-node`, `dev-key`, `dev-gc`, `dev-repair`, `dev-scrub` and `dev-trash`: for programs on this machine only.
+//! The routes behind `cyxcloud dev-node`, `dev-key`, `dev-account`, `dev-gc`, `dev-repair`, `dev-scrub` and `dev-trash`: for programs on this machine only.
 //!
 //! A request must come from a loopback address, name a loopback host (so that no web page reaches it by a name that resolves here)
 //! and carry [`HEADER`], which a browser does not send across origins unasked.
 
+mod accounts;
 mod care;
 mod nodes;
 mod trash;
@@ -49,6 +50,8 @@ pub fn routes(cluster: Cluster, keys: Arc<AccessKeys>) -> Router {
 pub fn engine_routes(engine: Arc<Engine>, keys: Arc<AccessKeys>) -> Router {
     Router::new()
         .route("/cyx-admin/keys", get(list_keys).post(create_key))
+        .route("/cyx-admin/accounts", get(accounts::list))
+        .route("/cyx-admin/accounts/quota", post(accounts::set_quota))
         .route("/cyx-admin/gc", post(care::collect_garbage))
         .route("/cyx-admin/repair", get(care::list_jobs).post(care::repair))
         .route("/cyx-admin/scrub", post(care::scrub))
@@ -87,6 +90,7 @@ impl IntoResponse for Failure {
         let status = match self.0.kind() {
             ErrorKind::Invalid => StatusCode::BAD_REQUEST,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Quota => StatusCode::FORBIDDEN,
             ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::Precondition => StatusCode::CONFLICT,
             ErrorKind::Unavailable | ErrorKind::Full => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

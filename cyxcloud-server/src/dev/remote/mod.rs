@@ -1,5 +1,6 @@
-//! The client side of [`super::admin`]: `cyxcloud dev-node`, `dev-key`, `dev-gc`, `dev-repair`, `dev-scrub`, `dev-trash`.
+//! The client side of [`super::admin`]: `cyxcloud dev-node`, `dev-key`, `dev-account`, `dev-gc`, `dev-repair`, `dev-scrub`, `dev-trash`.
 
+mod accounts;
 mod care;
 mod nodes;
 mod table;
@@ -16,6 +17,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use super::admin;
+pub use accounts::{AccountArgs, account};
 pub use care::{GcArgs, RepairArgs, ScrubArgs, gc, repair, scrub};
 pub use nodes::{NodeArgs, node};
 pub use trash::{TrashArgs, trash};
