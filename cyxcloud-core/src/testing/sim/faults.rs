@@ -129,6 +129,8 @@ pub struct Plan {
     pub(super) members_lag_ms: u64,
     /// Room of each disk.
     pub(super) capacity_bytes: u64,
+    /// What the account may hold; writers reserve room before they store.
+    pub(super) quota_bytes: Option<u64>,
 }
 
 impl Plan {
@@ -159,6 +161,8 @@ impl Plan {
             fault_ms,
             members_lag_ms: [0, 1_000, 30_000][dice.below(3)],
             capacity_bytes: if dice.chance(100) { dice.within(8_000..=40_000) } else { 1 << 30 },
+            // Not by the dice, which would change every other seed.
+            quota_bytes: (seed % 8 == 5).then(|| 3_000 * (1 + seed / 8 % 5)),
         };
         if dice.chance(200) {
             plan.crowd(&mut dice);

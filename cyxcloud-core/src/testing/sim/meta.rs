@@ -192,7 +192,12 @@ impl Meta for SimMeta {
         forward!(self, set_quota(account, quota_bytes))
     }
     async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()> {
-        forward!(self, reserve(epoch, bucket, size_bytes))
+        let reserve = move |world: Arc<World>| async move {
+            let reserved = world.meta.reserve(epoch, bucket, size_bytes).await;
+            super::check::counts::quota(&world);
+            reserved
+        };
+        self.send("reserve", reserve).await
     }
     async fn begin_lease(&self, ttl_ms: u64) -> Result<Lease> {
         forward!(self, begin_lease(ttl_ms))

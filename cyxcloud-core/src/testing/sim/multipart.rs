@@ -46,12 +46,12 @@ impl Client {
         let Some((upload, key)) = self.any_upload() else { return };
         let op = self.begin(OpKind::UploadPart, key.1);
         let value = self.new_value(false);
-        let done = self.store_part(upload, &value).await;
+        let done = self.store_part((upload, key.0), &value).await;
         self.end(op, self.outcome(OpKind::UploadPart, done.err(), Outcome::Unknown));
     }
 
-    async fn store_part(&self, upload: UploadId, value: &Value) -> Result<()> {
-        let staged = self.engine.stage(self.body(value.bytes()), StageKind::Part).await?;
+    async fn store_part(&self, (upload, bucket): (UploadId, u8), value: &Value) -> Result<()> {
+        let staged = self.engine.stage(self.body(value.bytes()), self.staged_as(StageKind::Part, bucket, value)).await?;
         let part = NewPart {
             number: 1 + self.world.dice().below(4) as u32,
             version: VersionId(self.engine.new_id()),

@@ -9,7 +9,7 @@ use super::content::{Block, Value};
 use super::trace::{About, Event};
 use super::world::{World, node_id};
 use crate::engine::Engine;
-use crate::id::{BucketId, ObjectKey};
+use crate::id::{AccountId, BucketId, ObjectKey};
 use crate::{Error, ErrorKind};
 
 pub(super) use super::reads::{Read, read_key};
@@ -235,7 +235,7 @@ impl Client {
         match error.kind() {
             ErrorKind::Unavailable => unsure,
             ErrorKind::Precondition | ErrorKind::NotFound => Outcome::Refused,
-            ErrorKind::Conflict | ErrorKind::Full | ErrorKind::Body => Outcome::Failed,
+            ErrorKind::Conflict | ErrorKind::Full | ErrorKind::Body | ErrorKind::Quota => Outcome::Failed,
             _ => {
                 self.world.violate(Checker::I0, format!("{kind:?} failed with {error:?}"), About::default());
                 Outcome::Failed
@@ -276,6 +276,9 @@ impl Client {
         1 + self.world.numbers.write.fetch_add(1, Ordering::Relaxed)
     }
 }
+
+/// Of all buckets.
+pub(super) const ACCOUNT: AccountId = AccountId([0; 16]);
 
 pub(super) fn object_key(key: Key) -> ObjectKey {
     ObjectKey::new(KEYS[usize::from(key.1)]).unwrap()

@@ -9,13 +9,14 @@ use futures::future::join;
 use super::chaos::Fleet;
 use super::check::{Checker, counts, orphans, readable, uploads, whole};
 use super::gateway;
-use super::ops::{Client, OpKind, bucket_id};
+use super::ops::{ACCOUNT, Client, OpKind, bucket_id};
+use super::sabotage::Sabotage;
 use super::trace::{About, Event};
 use super::world::{World, node_id};
 use crate::control::job::JobState;
 use crate::control::lifecycle::{NodeState, NodeStatus};
 use crate::engine::Engine;
-use crate::id::{AccountId, BucketName};
+use crate::id::BucketName;
 use crate::port::{Bucket, Environment, Meta};
 use crate::testing::{Budget, Stuck};
 use crate::{Error, Result};
@@ -30,10 +31,14 @@ pub(super) fn run(world: &Arc<World>) {
     let buckets = (0..world.plan.buckets).map(|number| Bucket {
         id: bucket_id(number),
         name: BucketName::new(format!("bucket-{number}")).unwrap(),
-        owner: AccountId([0; 16]),
+        owner: ACCOUNT,
         created: world.time.now(),
     });
     buckets.for_each(|bucket| world.time.run(world.meta.create_bucket(bucket)).unwrap());
+    if let Some(quota_bytes) = world.plan.quota_bytes {
+        let quota_bytes = if world.sabotage == Some(Sabotage::LooseQuota) { 2 * quota_bytes } else { quota_bytes };
+        world.time.run(world.meta.set_quota(ACCOUNT, Some(quota_bytes))).unwrap();
+    }
     let rounds = 1 + u32::from(world.dice().chance(150));
     for round in 0..rounds {
         if round_of(world, world.plan.operations / (1 + 2 * round)).is_none() {

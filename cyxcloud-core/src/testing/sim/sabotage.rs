@@ -50,6 +50,8 @@ sabotages! {
     NoReadBack "no-read-back" by &[Checker::I4], within 100;
     /// Readers do not check shards against their roots.
     NoShardChecksum "no-shard-checksum" by &[Checker::I2], within 500;
+    /// Accounts may hold twice their quota.
+    LooseQuota "loose-quota" by &[Checker::I6], within 200;
 }
 
 impl fmt::Display for Sabotage {

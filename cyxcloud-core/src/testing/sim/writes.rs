@@ -10,7 +10,7 @@ use super::faults::FaultKind;
 use super::ops::{Client, KEYS, OpKind, Outcome, bucket_id, key_number, object_key};
 use super::reads::{expect, head};
 use super::trace::About;
-use crate::engine::StageKind;
+use crate::engine::{StageKind, StageOptions};
 use crate::id::VersionId;
 use crate::port::{CopyObject, Fate, Metadata, NewVersion, Precondition};
 use crate::{Error, ErrorKind, Result};
@@ -27,7 +27,7 @@ impl Client {
         let Some(condition) = self.condition(kind, key).await else { return self.end(op, Outcome::Failed) };
         let value = self.new_value(true);
         let write = self.world.history().begin(key, Some(value.write));
-        let staged = match self.engine.stage(self.body(value.bytes()), StageKind::Object).await {
+        let staged = match self.engine.stage(self.body(value.bytes()), self.staged_as(StageKind::Object, key.0, &value)).await {
             Ok(staged) => staged,
             Err(error) => {
                 self.world.history().refused(write);
@@ -164,6 +164,15 @@ impl Client {
             metadata: Metadata::default(),
             precondition,
         }
+    }
+
+    /// Writers of an account with a quota reserve room, of a size they know or do not know.
+    pub(super) fn staged_as(&self, kind: StageKind, bucket: u8, value: &Value) -> StageOptions {
+        if self.world.plan.quota_bytes.is_none() {
+            return kind.into();
+        }
+        let known = self.world.dice().chance(500);
+        StageOptions { bucket: Some(bucket_id(bucket)), size_bytes: known.then_some(value.bytes().len() as u64), ..kind.into() }
     }
 
     /// A body, whole or in pieces, to its end or not.

@@ -1,8 +1,11 @@
-//! I6: references and usage equal a recount.
+//! I6: references and usage equal a recount, and usage stays within the quota.
+
+use futures::FutureExt;
 
 use super::Checker;
 use crate::id::BucketId;
-use crate::port::Usage;
+use crate::port::{Meta, Usage};
+use crate::testing::sim::ops::ACCOUNT;
 use crate::testing::sim::trace::About;
 use crate::testing::sim::world::World;
 
@@ -11,6 +14,14 @@ pub(in crate::testing::sim) fn usage(world: &World, bucket: BucketId, said: Usag
     let counted = world.ledger().usage(bucket);
     let wrong = said != counted;
     world.check(Checker::I6, wrong.then(|| (format!("{bucket:?}: the store says {said:?}, counted {counted:?}"), About::default())));
+}
+
+/// What the account holds and what it has reserved, against what it may.
+pub(in crate::testing::sim) fn quota(world: &World) {
+    let Some(quota_bytes) = world.plan.quota_bytes else { return };
+    let usage = world.meta.account_usage(ACCOUNT).now_or_never().expect("the reference waits for nothing").expect("nor does it fail");
+    let wrong = usage.held.bytes() + usage.reserved_bytes > quota_bytes;
+    world.check(Checker::I6, wrong.then(|| (format!("a quota of {quota_bytes} bytes, and {usage:?}"), About::default())));
 }
 
 /// The reference counts of the metadata store, and of the ledger, against the objects, parts and trash that make them.

@@ -80,6 +80,7 @@ pub(super) fn applied(world: &Arc<World>, asked: &Transaction, outcome: &Result<
         Err((checker, message, about)) => (checker, Some((message, about))),
     };
     world.check(checker, broken);
+    counts::quota(world);
 }
 
 /// A node deleted a shard just now.
