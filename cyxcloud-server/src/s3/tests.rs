@@ -115,6 +115,38 @@ fn code(document: &[u8]) -> String {
 }
 
 #[tokio::test]
+async fn an_account_keeps_to_its_quota() {
+    let client = Client::new().await;
+    let (meta, alice) = (client.cluster.engine().meta(), AccountId([1; 16]));
+    meta.set_quota(alice, Some(300_000)).await.unwrap();
+    assert_eq!(client.status("PUT", "/photos", b"").await, "200");
+    assert_eq!(client.status("PUT", "/photos/a", &[1; 200_000]).await, "200");
+    assert_eq!(client.status("PUT", "/photos/b", &[2; 100_001]).await, "403 QuotaExceeded");
+    assert_eq!(client.status("GET", "/photos/b", b"").await, "404 NoSuchKey");
+    assert_eq!(client.status("PUT", "/photos/c", b"small").await, "200");
+    let (_, _, begun) = client.send("POST", "/photos/d?uploads", &[], "UNSIGNED-PAYLOAD", b"").await;
+    let begun = String::from_utf8_lossy(&begun).into_owned();
+    let upload = begun.split_once("<UploadId>").unwrap().1.split_once('<').unwrap().0;
+    let part = format!("/photos/d?partNumber=1&uploadId={upload}");
+    assert_eq!(client.status("PUT", &part, &[3; 100_000]).await, "403 QuotaExceeded");
+    assert_eq!(client.status("PUT", &part, &[3; 99_990]).await, "200");
+    let source = [("x-amz-copy-source", "photos/c")];
+    let (status, _, document) = client.send("PUT", "/photos/e", &source, "UNSIGNED-PAYLOAD", b"").await;
+    assert_eq!((status, code(&document).as_str()), (200, ""));
+    let (status, _, document) = client.send("PUT", "/photos/f", &source, "UNSIGNED-PAYLOAD", b"").await;
+    assert_eq!((status, code(&document).as_str()), (403, "QuotaExceeded"));
+    let usage = meta.account_usage(alice).await.unwrap();
+    assert_eq!((usage.held.bytes(), usage.reserved_bytes), (300_000, 0));
+    // Another account is not concerned.
+    let bob = client.with("bob", "secret", "localhost");
+    assert_eq!(bob.status("PUT", "/films", b"").await, "200");
+    assert_eq!(bob.status("PUT", "/films/a", &[1; 400_000]).await, "200");
+    // Deleting makes room.
+    assert_eq!(client.status("DELETE", "/photos/a", b"").await, "204");
+    assert_eq!(client.status("PUT", "/photos/b", &[2; 100_001]).await, "200");
+}
+
+#[tokio::test]
 async fn the_longest_key_is_served_in_every_style() {
     let client = Client::new().await;
     assert_eq!(client.status("PUT", "/photos", b"").await, "200");
