@@ -23,7 +23,7 @@ use cyxcloud_test_servers::{Postgres, PostgresSettings};
 /// One server for all tests, with a database in which the tables are made already.
 fn server() -> &'static Postgres {
     static SERVER: LazyLock<std::result::Result<Postgres, String>> = LazyLock::new(|| {
-        let server = Postgres::start(PostgresSettings { fsync: false, connections: 500 }).map_err(|e| e.to_string())?;
+        let server = Postgres::start(PostgresSettings { fsync: false, connections: 500, tls: false }).map_err(|e| e.to_string())?;
         server.psql("postgres", "CREATE DATABASE migrated").map_err(|e| e.to_string())?;
         block_on(PostgresMeta::open(&server.url("migrated"), PostgresOptions::default())).map_err(|e| e.to_string())?;
         Ok(server)
@@ -585,4 +585,23 @@ fn leases_outlive_the_runtime_that_began_them() {
         });
         block_on(async { tokio::time::timeout(std::time::Duration::from_secs(20), meta.begin_lease(1000)).await.unwrap().unwrap() });
     }
+}
+
+#[test]
+fn with_authorities_the_server_is_verified_and_without_them_there_is_no_tls() {
+    let server = Postgres::start(PostgresSettings { fsync: false, tls: true, ..PostgresSettings::default() }).unwrap();
+    let url = server.url("postgres");
+    let open = |authorities_pem| block_on(PostgresMeta::open(&url, PostgresOptions { authorities_pem, ..PostgresOptions::default() }));
+    let authority = std::fs::read(server.certificate()).unwrap();
+    let meta = open(Some(authority)).unwrap();
+    assert!(!meta.is_exposed());
+    block_on(make_bucket(&meta));
+    assert!(server.psql("postgres", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").unwrap().starts_with('t'));
+    assert!(open(None).unwrap_err().to_string().contains("PostgreSQL"), "the server lets nobody in without TLS");
+    let other = Postgres::start(PostgresSettings { fsync: false, tls: true, ..PostgresSettings::default() }).unwrap();
+    let refused = open(Some(std::fs::read(other.certificate()).unwrap())).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+    let causes = std::iter::successors(std::error::Error::source(&refused), |cause| cause.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    assert!(causes.iter().any(|cause| cause.contains("certificate")), "{causes:?}");
 }

@@ -19,11 +19,13 @@ pub struct PostgresSettings {
     pub fsync: bool,
     /// Connections at most.
     pub connections: u16,
+    /// Whether it takes connections with TLS only; [`Postgres::certificate`] is then the one to trust.
+    pub tls: bool,
 }
 
 impl Default for PostgresSettings {
     fn default() -> Self {
-        Self { fsync: true, connections: 200 }
+        Self { fsync: true, connections: 200, tls: false }
     }
 }
 
@@ -55,6 +57,9 @@ impl Postgres {
         let options = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"].map(str::to_owned);
         let command = as_postgres(init.into_iter().chain(options).collect());
         run(Command::new(&command[0]).args(&command[1..]))?;
+        if settings.tls {
+            this.demand_tls()?;
+        }
         this.run()?;
         Ok(this)
     }
@@ -62,6 +67,27 @@ impl Postgres {
     /// Whether it can be started on this machine.
     pub fn is_installed() -> bool {
         binaries().is_ok()
+    }
+
+    /// Makes a certificate for 127.0.0.1, and lets nobody in without TLS.
+    fn demand_tls(&self) -> io::Result<()> {
+        let (key, certificate) = (self.data().join("server.key"), self.certificate());
+        let openssl: Vec<String> =
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(["-subj", "/CN=PostgreSQL of a test", "-addext", "subjectAltName=IP:127.0.0.1"].map(str::to_owned))
+                .chain(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"].map(str::to_owned))
+                .chain([key.display().to_string(), "-out".into(), certificate.display().to_string()])
+                .collect();
+        let command = as_postgres(openssl);
+        run(Command::new(&command[0]).args(&command[1..]))?;
+        fs::write(self.data().join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n")
+    }
+
+    /// The certificate of a server with TLS.
+    pub fn certificate(&self) -> PathBuf {
+        self.data().join("server.crt")
     }
 
     fn data(&self) -> PathBuf {
@@ -85,6 +111,7 @@ impl Postgres {
             format!("fsync={}", on_off(self.settings.fsync)),
             format!("full_page_writes={}", on_off(self.settings.fsync)),
             format!("max_connections={}", self.settings.connections),
+            format!("ssl={}", on_off(self.settings.tls)),
             format!("unix_socket_directories={}", self.directory.display()),
             "listen_addresses=127.0.0.1".to_owned(),
             // Several of them may share a small machine.

@@ -19,6 +19,9 @@ pub struct DatabaseArgs {
     /// Connections to PostgreSQL at most; those of all processes together must stay below its max_connections.
     #[arg(long, env = "CYX_DATABASE_CONNECTIONS", default_value_t = PostgresOptions::default().connections)]
     database_connections: usize,
+    /// PEM file with the authorities that may have issued the certificate of PostgreSQL. With it TLS is demanded, without it there is none.
+    #[arg(long, env = "DATABASE_CA", value_name = "PATH")]
+    database_ca: Option<PathBuf>,
 }
 
 /// An open database.
@@ -42,7 +45,7 @@ const DATABASE_ID: &str = "database.id";
 impl DatabaseArgs {
     /// The metadata in the file of that name in the data directory.
     pub fn in_data_dir() -> Self {
-        Self { database_url: None, database_connections: 1 }
+        Self { database_url: None, database_connections: 1, database_ca: None }
     }
 
     /// Opens it, making what is missing.
@@ -57,8 +60,16 @@ impl DatabaseArgs {
     }
 
     async fn open_postgres(&self, url: &str, data_dir: Option<&Path>) -> Result<Database> {
-        let options = PostgresOptions { connections: self.database_connections, ..PostgresOptions::default() };
-        let meta = PostgresMeta::open(url, options).await.context("cannot use the database of --database-url")?;
+        let read =
+            |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}, which --database-ca names", path.display()));
+        let authorities_pem = self.database_ca.as_ref().map(read).transpose()?;
+        let options = PostgresOptions { connections: self.database_connections, authorities_pem, ..PostgresOptions::default() };
+        let meta = PostgresMeta::open(url, options).await.context("cannot use the database of --database-url (and --database-ca)")?;
+        if meta.is_exposed() {
+            tracing::warn!(
+                "the connection to PostgreSQL is not encrypted: who is on the way can read and change the metadata; see --database-ca"
+            );
+        }
         if let Some(data_dir) = data_dir {
             check_same(data_dir, &meta.database_id().await?)?;
         }
@@ -130,7 +141,7 @@ mod tests {
     #[test]
     fn urls_name_files_or_servers_or_are_refused_with_the_reason() {
         let place =
-            |url: &str| DatabaseArgs { database_url: Some(url.to_owned()), database_connections: 1 }.place(Some(Path::new("/data")));
+            |url: &str| DatabaseArgs { database_url: Some(url.to_owned()), ..DatabaseArgs::in_data_dir() }.place(Some(Path::new("/data")));
         for (url, file) in
             [("sqlite:///a/b.db", "/a/b.db"), ("/a/b.db", "/a/b.db"), ("b.db", "b.db"), ("sqlite:b.db", "b.db"), ("", "/data/meta.db")]
         {

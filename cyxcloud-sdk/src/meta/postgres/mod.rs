@@ -19,9 +19,9 @@ use cyxcloud_core::port::{
     NodeRecord, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Pool, Runtime};
+use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{Config, NoTls};
 
 mod buckets;
 mod chunks;
@@ -40,12 +40,14 @@ mod session;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trash;
 mod usage;
 
 use fail::{Fail, Outcome};
 use numbers::Numbers;
 use session::{Session, Sessions, look, transact};
+use tls::Tls;
 
 /// What an answer may take beyond the time that a statement has on the server.
 const SLACK: Duration = Duration::from_secs(2);
@@ -60,13 +62,15 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// How long a call waits for one, and a statement for its locks and its answer.
     pub timeout_ms: u64,
+    /// Certificates (PEM) of the authorities that may have issued the server's: TLS is demanded then. None for no TLS.
+    pub authorities_pem: Option<Vec<u8>>,
     /// Goes by this clock instead of the server's: for tests.
     pub clock: Option<Arc<dyn Environment>>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections: 16, timeout_ms: 30_000, clock: None }
+        Self { connections: 16, timeout_ms: 30_000, authorities_pem: None, clock: None }
     }
 }
 
@@ -82,10 +86,10 @@ impl PostgresMeta {
     /// [`tokio_postgres::Config`].
     ///
     /// # Errors
-    /// [`cyxcloud_core::ErrorKind::Invalid`] for a URL that is none, a database of the wrong encoding or of a newer program,
+    /// [`cyxcloud_core::ErrorKind::Invalid`] for a URL that is none or demands TLS without [`PostgresOptions::authorities_pem`], a database of the wrong encoding or of a newer program,
     /// [`cyxcloud_core::ErrorKind::Unavailable`] when there is no server, or it refuses the user.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<Self> {
-        let pool = pool(url, &options)?;
+        let (pool, tls) = pool(url, &options)?;
         let migrate = async {
             let mut connection = pool.get().await?;
             schema::migrate(&mut connection).await
@@ -93,7 +97,7 @@ impl PostgresMeta {
         let migrated: Outcome<()> = migrate.await;
         migrated.map_err(Fail::into_error)?;
         let patience = Duration::from_millis(options.timeout_ms) + SLACK;
-        let sessions = Sessions { pool, clock: options.clock, patience };
+        let sessions = Sessions { pool, tls, clock: options.clock, patience };
         Ok(Self { sessions, leases: Arc::default(), numbers: Numbers::default() })
     }
 
@@ -106,6 +110,11 @@ impl PostgresMeta {
             let row = c.first(sql::CLUSTER, &[]).await?;
             Ok(row.ok_or_else(|| Error::corrupt("the database has lost its id"))?.try_get(0)?)
         })
+    }
+
+    /// Whether metadata leave this machine without being encrypted: anybody on the way could read and change them.
+    pub fn is_exposed(&self) -> bool {
+        self.sessions.tls.is_exposed()
     }
 
     async fn session(&self) -> Outcome<Session> {
@@ -126,7 +135,7 @@ impl PostgresMeta {
     }
 }
 
-fn pool(url: &str, options: &PostgresOptions) -> Result<Pool> {
+fn pool(url: &str, options: &PostgresOptions) -> Result<(Pool, Tls)> {
     let timeout = Duration::from_millis(options.timeout_ms.max(1));
     let mut config = Config::from_str(url).map_err(|e| Error::invalid(format!("DATABASE_URL is not the URL of a database: {e}")))?;
     if config.get_application_name().is_none() {
@@ -146,9 +155,10 @@ fn pool(url: &str, options: &PostgresOptions) -> Result<Pool> {
         config.get_options().unwrap_or_default()
     );
     config.options(settings.trim());
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    let pool = Pool::builder(manager).max_size(options.connections.max(1)).runtime(Runtime::Tokio1).wait_timeout(Some(timeout));
-    pool.create_timeout(Some(timeout)).build().map_err(|e| Error::internal("no pool of connections can be made").with_source(e))
+    let tls = Tls::new(&mut config, options.authorities_pem.as_deref())?;
+    let pool = Pool::builder(tls.manager(config)).max_size(options.connections.max(1)).runtime(Runtime::Tokio1).wait_timeout(Some(timeout));
+    let pool = pool.create_timeout(Some(timeout)).build();
+    Ok((pool.map_err(|e| Error::internal("no pool of connections can be made").with_source(e))?, tls))
 }
 
 impl std::fmt::Debug for PostgresMeta {

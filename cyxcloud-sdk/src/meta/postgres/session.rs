@@ -8,12 +8,13 @@ use cyxcloud_core::port::Environment;
 use cyxcloud_core::{Error, Result};
 use deadpool_postgres::{Object, Pool};
 use tokio::runtime::Handle;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
 
 use super::Now;
 use super::fail::{Again, Fail, Outcome};
 use super::row::int;
+use super::tls::Tls;
 
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -64,6 +65,7 @@ pub(super) use {look, transact};
 #[derive(Clone)]
 pub(super) struct Sessions {
     pub(super) pool: Pool,
+    pub(super) tls: Tls,
     /// Instead of the server's.
     pub(super) clock: Option<Arc<dyn Environment>>,
     /// A server that has not answered by then is gone; one that works ends a statement itself before.
@@ -72,8 +74,8 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) async fn session(&self) -> Outcome<Session> {
-        let (client, patience) = (Some(self.pool.get().await?), self.patience);
-        Ok(Session { client, patience, in_transaction: false.into(), is_spoilt: false.into(), running: 0.into() })
+        let (client, tls, patience) = (Some(self.pool.get().await?), self.tls.clone(), self.patience);
+        Ok(Session { client, tls, patience, in_transaction: false.into(), is_spoilt: false.into(), running: 0.into() })
     }
 
     pub(super) fn clock(&self) -> Now {
@@ -84,6 +86,7 @@ impl Sessions {
 /// A connection of the pool. It is closed instead of given back where it goes in the middle of something, as it does when its caller has gone.
 pub(super) struct Session {
     client: Option<Object>,
+    tls: Tls,
     patience: Duration,
     in_transaction: AtomicBool,
     /// It is of no more use: lost, silent, or connected to a server that does not write.
@@ -174,7 +177,8 @@ impl Drop for Session {
         if let (true, Ok(runtime)) = (is_busy, Handle::try_current()) {
             let token = client.cancel_token();
             // Without an answer it ends by its own timeout.
-            runtime.spawn(async move { drop(token.cancel_query(NoTls).await) });
+            let tls = self.tls.clone();
+            runtime.spawn(async move { drop(tls.cancel(token).await) });
         }
     }
 }
