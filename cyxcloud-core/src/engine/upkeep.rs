@@ -62,6 +62,9 @@ pub enum Report {
     Failed(&'static str, Error),
 }
 
+/// Why a scan is wanted now: nodes whose shards nobody counts on any more, or none of them for another reason.
+type GivenUp = Vec<NodeId>;
+
 impl Engine {
     /// Does upkeep for ever. Several engines of a cluster may do it at once: repair jobs are claimed, so that they share that
     /// work; scans, scrubbing and balancing each of them does for itself.
@@ -77,15 +80,16 @@ impl Engine {
         .await;
     }
 
-    async fn keep_watching(&self, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<()>) {
+    async fn keep_watching(&self, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<GivenUp>) {
         let mut before = self.node_statuses();
         loop {
             match self.watch_nodes().await {
                 Ok(changes) => {
                     let after = self.node_statuses();
-                    if hurries_repair(&before, &after) {
+                    let given_up = newly_given_up(&before, &after);
+                    if !given_up.is_empty() || has_room_anew(&before, &after) {
                         // Full means that a scan is ordered already.
-                        let _ = hurry.try_send(());
+                        let _ = hurry.try_send(given_up);
                     }
                     before = after;
                     if !changes.is_empty() {
@@ -98,41 +102,64 @@ impl Engine {
         }
     }
 
-    async fn keep_repairing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), hurried: &mut mpsc::Receiver<()>) {
+    async fn keep_repairing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), hurried: &mut mpsc::Receiver<GivenUp>) {
         if schedule.repair_ms == 0 {
             return;
         }
+        let mut given_up = GivenUp::new();
         loop {
-            let mut done = self.plan_repairs().await.map(|scan| report(Report::Scan(scan)));
-            let mut more = false;
+            // What lies on a node that is given up is known at once; the scan of all chunks, which takes its time in a large cluster, comes after.
+            let is_partial = !given_up.is_empty();
+            let planned =
+                if is_partial { self.plan_repairs_of_all(std::mem::take(&mut given_up)).await } else { self.plan_repairs().await };
+            let mut done = planned.map(|scan| report(Report::Scan(scan)));
+            let mut again = is_partial;
             if done.is_ok() {
-                done = self.repair_until_next_scan(schedule, hurried).await.map(|(repaired, left)| {
-                    more = left;
+                done = self.repair_until_next_scan(schedule, hurried).await.map(|(repaired, hurry)| {
+                    again |= hurry.is_some();
+                    given_up = hurry.unwrap_or_default();
                     report(Report::Repaired(repaired));
                 });
             }
             report_failure(report, "repair", done);
-            if more {
+            if again {
                 continue;
             }
-            if let Either::Right((None, timer)) = select(self.env().sleep(schedule.repair_ms), hurried.next()).await {
-                timer.await;
+            match select(self.env().sleep(schedule.repair_ms), hurried.next()).await {
+                Either::Right((Some(nodes), _)) => given_up = nodes,
+                Either::Right((None, timer)) => timer.await,
+                Either::Left(_) => {}
             }
         }
     }
 
-    /// Repairs until no job is due or the next scan is, and whether there is more to do. A long queue must not keep a chunk that is endangered
-    /// meanwhile from being found and put before the others.
-    async fn repair_until_next_scan(&self, schedule: Schedule, hurried: &mut mpsc::Receiver<()>) -> Result<(Repaired, bool)> {
+    async fn plan_repairs_of_all(&self, nodes: GivenUp) -> Result<RepairScan> {
+        let mut all = RepairScan::default();
+        for node in nodes {
+            all.add(self.plan_repairs_of(node).await?);
+        }
+        Ok(all)
+    }
+
+    /// Repairs until no job is due or the next scan is; then, or when somebody is in a hurry, the nodes newly given up. A long queue must not keep a
+    /// chunk that is endangered meanwhile from being found and put before the others.
+    async fn repair_until_next_scan(
+        &self,
+        schedule: Schedule,
+        hurried: &mut mpsc::Receiver<GivenUp>,
+    ) -> Result<(Repaired, Option<GivenUp>)> {
         let begun = self.now();
         let mut done = Repaired::default();
         while let Some(batch) = self.run_some_repairs().await? {
             done.add(batch);
-            if self.now() >= begun.plus_ms(schedule.repair_ms) || matches!(hurried.next().now_or_never(), Some(Some(()))) {
-                return Ok((done, true));
+            if let Some(Some(given_up)) = hurried.next().now_or_never() {
+                return Ok((done, Some(given_up)));
+            }
+            if self.now() >= begun.plus_ms(schedule.repair_ms) {
+                return Ok((done, Some(GivenUp::new())));
             }
         }
-        Ok((done, false))
+        Ok((done, None))
     }
 
     async fn keep_collecting(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync)) {
@@ -146,7 +173,7 @@ impl Engine {
         }
     }
 
-    async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<()>) {
+    async fn keep_scrubbing(&self, schedule: Schedule, report: &(dyn Fn(Report) + Send + Sync), mut hurry: mpsc::Sender<GivenUp>) {
         if schedule.scrub_ms == 0 {
             return;
         }
@@ -158,7 +185,7 @@ impl Engine {
             let done = self.scrub(at, schedule.scrub_chunks).await.map(|scrubbed| {
                 at = scrubbed.next;
                 if !scrubbed.damaged.is_empty() {
-                    let _ = hurry.try_send(());
+                    let _ = hurry.try_send(GivenUp::new());
                 }
                 report(Report::Scrubbed(scrubbed));
             });
@@ -178,14 +205,20 @@ impl Engine {
     }
 }
 
-/// Whether some node is newly given up, or newly takes shards: by silence, by an operator's word, or by another engine that watches too.
-fn hurries_repair(before: &BTreeMap<NodeId, NodeStatus>, after: &BTreeMap<NodeId, NodeStatus>) -> bool {
-    let given_up = |status: &NodeStatus| matches!(status.state, NodeState::Draining | NodeState::Removed);
+fn is_given_up(status: &NodeStatus) -> bool {
+    matches!(status.state, NodeState::Draining | NodeState::Removed)
+}
+
+/// The nodes that are newly given up: by silence, by an operator's word, or by another engine that watches too.
+fn newly_given_up(before: &BTreeMap<NodeId, NodeStatus>, after: &BTreeMap<NodeId, NodeStatus>) -> GivenUp {
+    let newly = |(node, now): &(&NodeId, &NodeStatus)| is_given_up(now) && !before.get(node).is_some_and(is_given_up);
+    after.iter().filter(newly).map(|(node, _)| *node).collect()
+}
+
+/// Whether some node newly takes shards.
+fn has_room_anew(before: &BTreeMap<NodeId, NodeStatus>, after: &BTreeMap<NodeId, NodeStatus>) -> bool {
     let places = |status: &NodeStatus| status.state == NodeState::Online;
-    after.iter().any(|(node, now)| {
-        let then = before.get(node);
-        given_up(now) && !then.is_some_and(given_up) || places(now) && !then.is_some_and(places)
-    })
+    after.iter().any(|(node, now)| places(now) && !before.get(node).is_some_and(places))
 }
 
 fn report_failure(report: &(dyn Fn(Report) + Send + Sync), what: &'static str, done: Result<()>) {

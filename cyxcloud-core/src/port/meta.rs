@@ -507,6 +507,8 @@ pub trait Meta: Send + Sync + 'static {
     async fn chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<ChunkRecord>>>;
     /// Up to `limit` referenced chunks after `after`, by id.
     async fn scan_chunks(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkRecord>>;
+    /// Up to `limit` referenced chunks after `after` of which `node` holds a copy, by id. Ids only, so that one answer can have very many.
+    async fn chunks_on(&self, node: NodeId, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkId>>;
     /// Claims up to `limit` chunks that have been unreferenced for `grace_ms`, or were claimed before and not finished, for
     /// deletion; takes the fence in the same transaction.
     async fn claim_dead_chunks(&self, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks>;

@@ -222,6 +222,10 @@ impl Meta for RemoteMeta {
         inside("a scan of all chunks")
     }
 
+    async fn chunks_on(&self, _: NodeId, _: Option<ChunkId>, _: usize) -> Result<Vec<ChunkId>> {
+        inside("a scan of all chunks")
+    }
+
     async fn claim_dead_chunks(&self, _: u64, _: Option<ChunkId>, _: usize) -> Result<DeadChunks> {
         inside("garbage collection")
     }

@@ -12,6 +12,7 @@ use super::Engine;
 use crate::Result;
 use crate::control::health::Class;
 use crate::control::job::Job;
+use crate::id::NodeId;
 
 mod chunk;
 mod copies;
@@ -21,6 +22,10 @@ pub(super) use copies::{Lanes, Repair};
 
 /// Jobs claimed at a time, per chunk repaired in parallel. More would be held back from other repairers.
 const CLAIMED_PER_LANE: usize = 4;
+
+/// Ids of a node's chunks listed at a time, and records of them read at a time.
+const LISTED: usize = 100_000;
+const READ: usize = 1000;
 
 /// What a scan found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +38,15 @@ pub struct RepairScan {
     pub lost: u64,
     /// Jobs that are new or were opened again.
     pub queued: u64,
+}
+
+impl RepairScan {
+    pub(super) fn add(&mut self, other: Self) {
+        self.chunks += other.chunks;
+        self.damaged += other.damaged;
+        self.lost += other.lost;
+        self.queued += other.queued;
+    }
 }
 
 /// What repairers did.
@@ -82,6 +96,37 @@ impl Engine {
         }
         self.suspects.forget_deleted(after, None, |_| false);
         Ok(scan)
+    }
+
+    /// Queues a job for each chunk that needs repair as `node` is not counted on any more, by what the records say: nobody is asked what it holds.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub async fn plan_repairs_of(&self, node: NodeId) -> Result<RepairScan> {
+        let mut scan = RepairScan::default();
+        let mut after = None;
+        loop {
+            let ids = self.meta().chunks_on(node, after, LISTED).await?;
+            let Some(last) = ids.last() else { return Ok(scan) };
+            after = Some(*last);
+            for some in ids.chunks(READ) {
+                let fleet = self.fleet();
+                let records = self.meta().chunks(some).await?;
+                let mut found = Vec::new();
+                for chunk in records.into_iter().flatten() {
+                    let health = fleet.assess(chunk.scheme, &chunk.copies, |copy| self.suspects.has(chunk.id, copy));
+                    scan.chunks += 1;
+                    if health.needs_repair {
+                        scan.damaged += 1;
+                        scan.lost += u64::from(health.class == Class::Lost);
+                        found.push((chunk.id, health.priority(chunk.scheme)));
+                    }
+                }
+                if !found.is_empty() {
+                    scan.queued += self.meta().enqueue_jobs(found, self.policy.repair_backoff).await?;
+                }
+            }
+        }
     }
 
     /// Claims jobs and carries them out until none is due.

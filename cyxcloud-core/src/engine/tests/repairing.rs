@@ -119,6 +119,27 @@ fn a_drained_node_gives_its_shards_away_by_plain_copy() {
     assert_eq!(world.engine.node_statuses()[&node].state, NodeState::Draining);
 }
 
+/// Without asking any node what it holds, and nothing that lies elsewhere.
+#[test]
+fn the_chunks_of_a_node_that_is_given_up_are_queued_by_themselves() {
+    let world = World::new(20, policy());
+    watch(&world);
+    (0..20).for_each(|n| drop(world.put(&format!("key{n}"), &payload(n, 40_000)).unwrap()));
+    let node = NodeId([2; 16]);
+    let held = world.time.run(world.nodes.store(2).list(None, 1000)).unwrap().len() as u64;
+    assert!((1..20).contains(&held), "{held}");
+    let plan = || world.time.run(world.engine.plan_repairs_of(node)).unwrap();
+    assert_eq!((plan().chunks, plan().damaged), (held, 0));
+    world.time.run(world.engine.drain_node(node)).unwrap();
+    (0..20).for_each(|other| world.nodes.set(other, Fault::ListsAgain));
+    let planned = plan();
+    assert_eq!((planned.chunks, planned.damaged, planned.queued), (held, held, held));
+    (0..20).for_each(|other| world.nodes.set(other, Fault::None));
+    assert_eq!(repair(&world).completed, held);
+    assert_eq!(plan().chunks, 0);
+    assert_whole(&world);
+}
+
 #[test]
 fn damage_that_a_reader_meets_is_repaired_in_place() {
     let world = World::new(14, policy());

@@ -351,6 +351,13 @@ impl Meta for MemoryMeta {
         Ok(live.take(limit).map(|c| c.record.clone()).collect())
     }
 
+    async fn chunks_on(&self, node: NodeId, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkId>> {
+        let state = self.state();
+        let holds = |c: &&Chunk| c.refs > 0 && c.record.copies.iter().any(|copy| copy.node == node);
+        let found = state.chunks.values().filter(|c| after.is_none_or(|after| c.record.id > after)).filter(holds);
+        Ok(found.take(limit).map(|c| c.record.id).collect())
+    }
+
     async fn claim_dead_chunks(&self, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks> {
         let now = self.now();
         let mut state = self.state();

@@ -142,3 +142,29 @@ pub async fn one_of_many_replacements_wins(meta: Fixture) {
     results.iter().filter(|r| r.is_err()).for_each(|r| refused(r.clone(), ErrorKind::Conflict));
     assert_eq!(meta.chunks(&[chunk.id]).await.unwrap(), [Some(ChunkRecord { copies: won[0].copies.clone(), ..chunk })]);
 }
+
+/// Each once, by id and page by page; as the records say now, and only while something names them.
+pub async fn the_chunks_of_a_node_are_found(meta: Fixture) {
+    let bucket = make_bucket(&meta, "first").await;
+    let mut records: Vec<ChunkRecord> = (1..=5).map(|content| record(content, 0)).collect();
+    records[1].copies.iter_mut().for_each(|copy| copy.node = NodeId([1; 16]));
+    put(&meta, bucket, "a", &records[..4]).await;
+    put(&meta, bucket, "b", &records[4..]).await;
+    let node = |n: u8| NodeId([n; 16]);
+    let ids = |chosen: &[usize]| chosen.iter().map(|at| records[*at].id).collect::<BTreeSet<ChunkId>>().into_iter().collect::<Vec<_>>();
+    assert_eq!(meta.chunks_on(node(0), None, 100).await.unwrap(), ids(&[0, 2, 3, 4]));
+    assert_eq!(meta.chunks_on(node(1), None, 100).await.unwrap(), ids(&[0, 1, 2, 3, 4]));
+    assert_eq!(meta.chunks_on(node(9), None, 100).await.unwrap(), []);
+    let (mut paged, mut after) = (Vec::new(), None);
+    while let Some(last) = paged.last().copied().filter(|last| after != Some(*last)).or(paged.is_empty().then_some(ChunkId([0; 32]))) {
+        after = Some(last);
+        paged.extend(meta.chunks_on(node(1), after, 2).await.unwrap());
+    }
+    assert_eq!(paged, ids(&[0, 1, 2, 3, 4]));
+    let replace = replacement(&meta, &records[0], 10).await;
+    meta.replace_copies(replace).await.unwrap();
+    assert_eq!(meta.chunks_on(node(0), None, 100).await.unwrap(), ids(&[2, 3, 4]));
+    assert_eq!(meta.chunks_on(node(10), None, 100).await.unwrap(), ids(&[0]));
+    assert!(meta.delete_object(bucket, &key("b"), Precondition::None, Fate::Release).await.unwrap());
+    assert_eq!(meta.chunks_on(node(0), None, 100).await.unwrap(), ids(&[2, 3]));
+}

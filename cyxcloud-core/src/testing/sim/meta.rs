@@ -294,6 +294,9 @@ impl Meta for SimMeta {
     async fn scan_chunks(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkRecord>> {
         forward!(self, scan_chunks(after, limit))
     }
+    async fn chunks_on(&self, node: NodeId, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkId>> {
+        forward!(self, chunks_on(node, after, limit))
+    }
     async fn claim_dead_chunks(&self, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks> {
         forward!(self, claim_dead_chunks(grace_ms, after, limit))
     }

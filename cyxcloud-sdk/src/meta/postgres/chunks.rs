@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef, Copy};
-use cyxcloud_core::id::{ChunkId, ShardRoot};
+use cyxcloud_core::id::{ChunkId, NodeId, ShardRoot};
 use cyxcloud_core::port::{DeadChunks, ReplaceCopies};
 use cyxcloud_core::{Error, Result};
 use tokio_postgres::Row;
@@ -188,6 +188,11 @@ pub(super) fn lower(after: &Option<ChunkId>) -> &[u8] {
 pub(super) async fn scan(c: &Session, numbers: &Numbers, after: Option<ChunkId>, max: usize) -> Outcome<Vec<ChunkRecord>> {
     let rows = c.query(sql::SCAN_CHUNKS, &[&lower(&after), &limit(max)]).await?;
     records(c, numbers, &rows).await
+}
+
+pub(super) async fn on_node(c: &Session, node: NodeId, after: Option<ChunkId>, max: usize) -> Outcome<Vec<ChunkId>> {
+    let rows = c.query(sql::CHUNKS_ON, &[&node.0.as_slice(), &lower(&after), &limit(max)]).await?;
+    rows.iter().map(|row| Ok(ChunkId(id(row, 0)?))).collect()
 }
 
 pub(super) async fn claim_dead(

@@ -315,6 +315,10 @@ impl Meta for PostgresMeta {
         look!(self, c, chunks::scan(c, &self.numbers, after, limit).await)
     }
 
+    async fn chunks_on(&self, node: NodeId, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkId>> {
+        look!(self, c, chunks::on_node(c, node, after, limit).await)
+    }
+
     async fn claim_dead_chunks(&self, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks> {
         transact!(self, c, {
             c.begin().await?;

@@ -168,6 +168,9 @@ statements! {
     LOCK_CHUNK = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id = $1 AND refs > 0 FOR UPDATE");
     SET_COPIES = "UPDATE cyx.chunks SET nodes = $2, shards = $3 WHERE id = $1";
     SCAN_CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id > $1 AND refs > 0 ORDER BY id LIMIT $2");
+    // All of the node by its index, then in order: a scan in the order of ids would look at the chunks of all nodes.
+    CHUNKS_ON = "WITH held AS MATERIALIZED (SELECT c.id FROM cyx.node_numbers n JOIN cyx.chunks c ON c.nodes @> ARRAY[n.number] WHERE n.id = $1
+            AND c.id > $2 AND c.refs > 0) SELECT id FROM held ORDER BY id LIMIT $3";
     // What was claimed has died at 0: it is due whatever the time and the grace.
     DEAD_CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE dead_since IS NOT NULL AND id > $2
             AND dead_since <= greatest(0, ", now!(1), " - $3) ORDER BY id LIMIT $4 FOR UPDATE");

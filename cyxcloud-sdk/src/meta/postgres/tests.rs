@@ -58,9 +58,11 @@ async fn every_statement_finds_its_rows_by_an_index() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
-    let by_node = "SET plan_cache_mode = force_generic_plan; PREPARE p AS SELECT id FROM cyx.chunks WHERE nodes @> ARRAY[$1::integer];
-        EXPLAIN (COSTS OFF) EXECUTE p(NULL)";
-    let plan = server().psql("plans", by_node).unwrap();
+    let by_node = format!(
+        "SET plan_cache_mode = force_generic_plan; PREPARE p AS {}; EXPLAIN (COSTS OFF) EXECUTE p(NULL, NULL, NULL)",
+        sql::CHUNKS_ON
+    );
+    let plan = server().psql("plans", &by_node).unwrap();
     assert!(plan.contains("chunks_by_node"), "{plan}");
 }
 

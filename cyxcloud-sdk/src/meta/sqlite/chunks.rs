@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef};
-use cyxcloud_core::id::ChunkId;
+use cyxcloud_core::id::{ChunkId, NodeId};
 use cyxcloud_core::port::{DeadChunks, ReplaceCopies};
 use cyxcloud_core::{Error, Timestamp};
 use rusqlite::{Connection, Row, params};
@@ -84,6 +84,22 @@ pub(super) fn lower(after: Option<ChunkId>) -> Vec<u8> {
 
 pub(super) fn scan(c: &Connection, after: Option<ChunkId>, max: usize) -> Outcome<Vec<ChunkRecord>> {
     all(c, sql::SCAN_CHUNKS, params![lower(after), limit(max)], record)
+}
+
+/// Reads every record: an index of what each node holds would take as much again as all the rest.
+pub(super) fn on_node(c: &Connection, node: NodeId, mut after: Option<ChunkId>, max: usize) -> Outcome<Vec<ChunkId>> {
+    const PAGE: usize = 1000;
+    let mut found = Vec::new();
+    loop {
+        let page = scan(c, after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.id);
+        found.extend(page.iter().filter(|record| record.copies.iter().any(|copy| copy.node == node)).map(|record| record.id));
+        if found.len() >= max {
+            found.truncate(max);
+            return Ok(found);
+        }
+    }
 }
 
 pub(super) fn claim_dead(c: &Connection, now: Timestamp, grace_ms: u64, after: Option<ChunkId>, max: usize) -> Outcome<DeadChunks> {

@@ -232,6 +232,10 @@ impl Meta for SqliteMeta {
         self.read(move |c| chunks::scan(c, after, limit)).await
     }
 
+    async fn chunks_on(&self, node: NodeId, after: Option<ChunkId>, limit: usize) -> Result<Vec<ChunkId>> {
+        self.read(move |c| chunks::on_node(c, node, after, limit)).await
+    }
+
     async fn claim_dead_chunks(&self, grace_ms: u64, after: Option<ChunkId>, limit: usize) -> Result<DeadChunks> {
         self.write_now(move |c, now| chunks::claim_dead(c, now, grace_ms, after, limit)).await
     }
