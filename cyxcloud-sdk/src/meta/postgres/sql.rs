@@ -35,12 +35,12 @@ macro_rules! lock_quota {
     };
 }
 
-/// What counts against the quota of the bucket's owner, apart from what the lease `$3` has reserved.
+/// What counts against the quota of the bucket's owner, apart from what the lease `$3` has reserved. Bucket by bucket (OFFSET 0): few of all there are.
 macro_rules! counted {
     ($bucket:literal) => {
         concat!(
-            "SELECT a.id, a.quota, (SELECT coalesce(sum(u.object_bytes + u.part_bytes + u.trash_bytes), 0)::bigint
-                FROM cyx.buckets o JOIN cyx.usage u ON u.bucket = o.id WHERE o.owner = a.id),
+            "SELECT a.id, a.quota, (SELECT coalesce(sum(u.bytes), 0)::bigint FROM cyx.buckets o CROSS JOIN LATERAL
+                (SELECT object_bytes + part_bytes + trash_bytes AS bytes FROM cyx.usage WHERE bucket = o.id OFFSET 0) u WHERE o.owner = a.id),
             (SELECT coalesce(sum(l.reserved), 0)::bigint FROM cyx.leases l
                 WHERE l.account = a.id AND l.reserved > 0 AND l.epoch <> $3 AND l.expires >= ",
             now!(1),
@@ -98,7 +98,7 @@ statements! {
             coalesce(sum(u.trash_bytes), 0)::bigint, (SELECT a.quota FROM cyx.accounts a WHERE a.id = $2),
             (SELECT coalesce(sum(l.reserved), 0)::bigint FROM cyx.leases l WHERE l.account = $2 AND l.reserved > 0 AND l.expires >= ", now!(1), "),
             (coalesce(sum(", metered!(now!(1)), "), 0) + coalesce((SELECT a.byte_ms FROM cyx.accounts a WHERE a.id = $2), 0))::text
-        FROM cyx.buckets b JOIN cyx.usage u ON u.bucket = b.id WHERE b.owner = $2");
+        FROM cyx.buckets b CROSS JOIN LATERAL (SELECT * FROM cyx.usage WHERE bucket = b.id OFFSET 0) u WHERE b.owner = $2");
     SET_QUOTA = "INSERT INTO cyx.accounts (id, quota) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET quota = excluded.quota";
     LOCK_QUOTA = lock_quota!("$1");
     COUNTED = counted!("$2");
