@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use crate::control::job::Job;
 use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
 use crate::id::{BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
-use crate::port::{AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Upload, Usage};
+use crate::port::{
+    AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, Upload, Usage,
+};
 use crate::{Error, Result, Timestamp};
 
 #[derive(Debug, Default)]
@@ -24,6 +28,10 @@ pub(super) struct State {
     /// By bucket, key and version, with the time of deletion.
     pub(super) trash: BTreeMap<(BucketId, String, VersionId), (Object, Timestamp)>,
     pub(super) jobs: BTreeMap<ChunkId, Job>,
+    /// Values, and when they are gone.
+    pub(super) notes: BTreeMap<NoteName, (Bytes, Timestamp)>,
+    /// Sums, and when they begin anew.
+    pub(super) counters: BTreeMap<NoteName, (u64, Timestamp)>,
 }
 
 #[derive(Debug)]

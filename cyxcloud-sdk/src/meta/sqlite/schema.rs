@@ -23,7 +23,7 @@ const BUSY_LOOK: Duration = Duration::from_millis(1);
 const CACHED_STATEMENTS: usize = 128;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// Keys are BLOBs, so that they compare by bytes. `objects` keeps the manifest last: a long one goes to overflow pages, which a scan
 /// does not read. `chunks` keeps rows in order of arrival, because records are too large to be moved about by random ids.
@@ -154,6 +154,17 @@ CREATE TABLE node_statuses (
     node BLOB NOT NULL PRIMARY KEY,
     status BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Counters are among the notes, under names of their own: each table takes pages, in every file.
+const V3: &str = "
+CREATE TABLE notes (
+    name BLOB NOT NULL PRIMARY KEY,
+    expires INTEGER NOT NULL,
+    sum INTEGER,
+    value BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX notes_by_expiry ON notes (expires);
 ";
 
 /// The one connection that writes, its tables up to date.
