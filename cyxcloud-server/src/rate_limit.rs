@@ -195,10 +195,10 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_used_is_not_carried_on() {
         let clock = clock();
-        let [limit] = limits(&clock, 600);
-        assert_eq!(admitted(&[limit.clone()], ALICE, 5).await, 5);
+        let limits: [_; 1] = limits(&clock, 600);
+        assert_eq!(admitted(&limits, ALICE, 5).await, 5);
         clock.advance(MINUTE_MS);
-        assert_eq!(admitted(&[limit], ALICE, 1_000).await, 600);
+        assert_eq!(admitted(&limits, ALICE, 1_000).await, 600);
     }
 
     #[test]
