@@ -23,7 +23,8 @@ use cyxcloud_test_servers::{Postgres, PostgresSettings};
 /// One server for all tests, with a database in which the tables are made already.
 fn server() -> &'static Postgres {
     static SERVER: LazyLock<std::result::Result<Postgres, String>> = LazyLock::new(|| {
-        let server = Postgres::start(PostgresSettings { fsync: false, connections: 500, tls: false }).map_err(|e| e.to_string())?;
+        let server = Postgres::start(PostgresSettings { fsync: false, connections: 500, ..PostgresSettings::default() })
+            .map_err(|e| e.to_string())?;
         server.psql("postgres", "CREATE DATABASE migrated").map_err(|e| e.to_string())?;
         block_on(PostgresMeta::open(&server.url("migrated"), PostgresOptions::default())).map_err(|e| e.to_string())?;
         Ok(server)

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod node;
 pub mod operate;
 pub mod process;
+pub mod rate_limit;
 pub mod rebalancer;
 pub mod s3;
 pub mod telemetry;

@@ -57,6 +57,7 @@ impl RebalancerArgs {
         let found = [
             self.policy.policy().and_then(|policy| Ok(self.upkeep.apply(policy).validate()?)).err().map(text),
             self.database.place(self.data_dir.as_deref()).err().map(text),
+            self.database.redis_url().err().map(text),
             self.key_path().err().map(text),
             self.nodes.channels(&self.own_tls).err().map(text),
         ];
@@ -113,7 +114,8 @@ impl Rebalancer {
             None => (None, None),
             Some(address) => {
                 let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (--http-addr)"))?;
-                let app = Router::new().route("/health", get(|| async { "OK" })).merge(health::routes(ways.engine.clone()));
+                let app =
+                    Router::new().route("/health", get(|| async { "OK" })).merge(health::routes(ways.engine.clone(), ways.redis.clone()));
                 (Some(listener.local_addr()?), Some(tokio::spawn(http::serve(listener, app, wait(stopped)))))
             }
         };

@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use cyxcloud_sdk::core::control::lifecycle::NodeState;
 use cyxcloud_sdk::core::engine::{Engine, Report};
+use cyxcloud_sdk::meta::RedisStats;
 use metrics::{counter, gauge};
 
 /// All that was counted in this process, as Prometheus reads it. The first call begins to count.
@@ -69,6 +70,16 @@ pub fn observe(engine: &Engine) {
     gauge!("cyxcloud_nodes_reachable").set(view.nodes().iter().filter(|node| node.reachable).count() as f64);
     gauge!("cyxcloud_nodes_writable").set(view.nodes().iter().filter(|node| node.writable).count() as f64);
     gauge!("cyxcloud_free_bytes").set(view.nodes().iter().filter(|node| node.writable).map(|node| node.free_bytes).sum::<u64>() as f64);
+}
+
+/// Sets what Redis was good for.
+pub fn observe_redis(stats: RedisStats) {
+    for (outcome, count) in [("hit", stats.object_hits), ("stale", stats.object_stale), ("miss", stats.object_misses)] {
+        counter!("cyxcloud_redis_objects_total", "outcome" => outcome).absolute(count);
+    }
+    for (what, count) in [("objects", stats.object_failures), ("notes", stats.note_failures)] {
+        counter!("cyxcloud_redis_failures_total", "what" => what).absolute(count);
+    }
 }
 
 /// Counts a request to the HTTP listener.

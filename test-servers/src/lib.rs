@@ -2,8 +2,10 @@
 //! and their directory goes, with the process that started them, however that ends.
 
 mod postgres;
+mod redis;
 
 pub use postgres::{Postgres, PostgresSettings};
+pub use redis::Redis;
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};

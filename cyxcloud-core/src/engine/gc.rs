@@ -19,6 +19,9 @@ const PARALLEL: usize = 64;
 /// Finished repair jobs can be looked at this long.
 const JOBS_KEPT_MS: u64 = 24 * 3_600_000;
 
+/// Notes and counters forgotten in one transaction.
+const NOTES_PAGE: usize = 2_000;
+
 /// What one round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
@@ -47,6 +50,7 @@ impl Engine {
         };
         let mut done = Collected { trash, ..Collected::default() };
         self.meta().prune_jobs(JOBS_KEPT_MS).await?;
+        while self.meta().prune_notes(NOTES_PAGE).await? >= NOTES_PAGE as u64 {}
         self.collect_dead(&mut done).await?;
         for node in self.view().nodes().iter().map(|n| n.id) {
             self.collect_orphans(node, &mut done).await?;

@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::control::job::{Backoff, Job};
@@ -24,6 +25,7 @@ use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Copy, Manifest};
 use crate::data::placement::Domains;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
+use crate::port::NoteName;
 use crate::{Error, Result, Timestamp};
 
 /// A bucket.
@@ -471,6 +473,8 @@ pub trait Meta: Send + Sync + 'static {
     async fn commit_object(&self, commit: CommitObject) -> Result<Object>;
     /// The object, or [`crate::ErrorKind::NotFound`].
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object>;
+    /// The object, or None where it is the version that the caller knows, which need not be sent. [`crate::ErrorKind::NotFound`].
+    async fn object_unless(&self, bucket: BucketId, key: &ObjectKey, known: VersionId) -> Result<Option<Object>>;
     /// Removes the object. Ok(false) when nothing was there (nor the bucket) and the condition allows that;
     /// [`crate::ErrorKind::Precondition`], or [`crate::ErrorKind::NotFound`] when the condition asks for an object and none is there.
     /// [`crate::ErrorKind::Conflict`] when the trash holds this version already, which a caller prevents by new versions for every write.
@@ -549,4 +553,22 @@ pub trait Meta: Send + Sync + 'static {
     async fn node_statuses(&self) -> Result<Vec<(NodeId, NodeStatus)>>;
     /// Stores where a node stands. [`crate::ErrorKind::Conflict`] when it does not stand at `expected` any more.
     async fn set_node_status(&self, node: NodeId, expected: Option<NodeStatus>, status: NodeStatus) -> Result<()>;
+
+    /// Puts a note that lives for `ttl_ms`, unless one of that name is alive: then the value of that, and nothing happens. Of many who put one at once,
+    /// one gets None. [`crate::ErrorKind::Invalid`] for a value longer than [`crate::port::MAX_NOTE_BYTES`].
+    async fn note_once(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<Option<Bytes>>;
+    /// Puts a note that lives for `ttl_ms`, in place of one that is there. [`crate::ErrorKind::Invalid`] as above.
+    async fn put_note(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<()>;
+    /// The value of a note that is alive.
+    async fn note(&self, name: NoteName) -> Result<Option<Bytes>>;
+    /// The value of a note that was alive; it is not any more. Of many who take it at once, one gets it.
+    async fn take_note(&self, name: NoteName) -> Result<Option<Bytes>>;
+    /// Since when this store forgets no note before its time: of older ones nobody knows. Whoever must not take for new what is old asks this
+    /// after the note, and refuses what was made before. The beginning of time for a store whose notes survive as its other rows do.
+    async fn notes_since(&self) -> Result<Timestamp>;
+    /// Adds to a counter, and answers the sum. The first to add begins it; `window_ms` later it begins anew. No counter is a note, whatever its
+    /// name.
+    async fn count(&self, name: NoteName, amount: u32, window_ms: u64) -> Result<u64>;
+    /// Forgets up to `limit` notes and counters that are not alive any more, which nobody sees but the disk. How many.
+    async fn prune_notes(&self, limit: usize) -> Result<u64>;
 }

@@ -5,6 +5,7 @@
 mod environment;
 mod members;
 mod meta;
+mod note;
 mod store;
 mod transport;
 
@@ -14,5 +15,6 @@ pub use meta::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Endpoint, Fate, Lease, Meta,
     Metadata, NewVersion, NodeRecord, Object, ObjectHead, Part, PartChoice, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
+pub use note::{MAX_NOTE_BYTES, NoteName};
 pub use store::{Deleted, ShardInfo, Space, Store};
 pub use transport::{NodeRequest, NodeResponse, ShardStat, Transport};

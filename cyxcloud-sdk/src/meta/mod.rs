@@ -3,10 +3,14 @@
 mod common;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 mod sqlite;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresMeta, PostgresOptions};
+#[cfg(feature = "redis")]
+pub use redis::{RedisMeta, RedisOptions, RedisStats};
 pub use sqlite::{SqliteMeta, WriteStats};
 
 use std::io;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cyxcloud_core::control::job::{Backoff, Job};
 use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use cyxcloud_proto::gateway::v1 as message;
@@ -115,6 +116,10 @@ impl Meta for RemoteMeta {
         let object = convert::object(located.object)?;
         self.grants.open(bucket, &object);
         Ok(object)
+    }
+
+    async fn object_unless(&self, bucket: BucketId, key: &ObjectKey, known: VersionId) -> Result<Option<Object>> {
+        Ok(Some(self.object(bucket, key).await?).filter(|object| object.head.version != known))
     }
 
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, _fate: Fate) -> Result<bool> {
@@ -276,5 +281,33 @@ impl Meta for RemoteMeta {
 
     async fn set_node_status(&self, _: NodeId, _: Option<NodeStatus>, _: NodeStatus) -> Result<()> {
         inside("changing nodes")
+    }
+
+    async fn note_once(&self, _: NoteName, _: Bytes, _: u64) -> Result<Option<Bytes>> {
+        inside("keeping notes")
+    }
+
+    async fn put_note(&self, _: NoteName, _: Bytes, _: u64) -> Result<()> {
+        inside("keeping notes")
+    }
+
+    async fn note(&self, _: NoteName) -> Result<Option<Bytes>> {
+        inside("keeping notes")
+    }
+
+    async fn take_note(&self, _: NoteName) -> Result<Option<Bytes>> {
+        inside("keeping notes")
+    }
+
+    async fn notes_since(&self) -> Result<Timestamp> {
+        inside("keeping notes")
+    }
+
+    async fn count(&self, _: NoteName, _: u32, _: u64) -> Result<u64> {
+        inside("counting")
+    }
+
+    async fn prune_notes(&self, _: usize) -> Result<u64> {
+        inside("keeping notes")
     }
 }

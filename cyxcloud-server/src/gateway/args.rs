@@ -52,6 +52,9 @@ pub struct GatewayArgs {
     pub upload_max_ms: u64,
     #[command(flatten)]
     pub(super) upkeep: UpkeepArgs,
+    /// Requests that an account may make in a minute, over S3 and gRPC and at all gateways together; 0 for any number.
+    #[arg(long, env = "CYX_REQUESTS_PER_MINUTE", default_value_t = 0)]
+    pub requests_per_minute: u32,
     /// Do not compute MD5 entity tags of single PUTs; they become opaque, and uploads cost less CPU.
     #[arg(long)]
     pub no_md5_etag: bool,
@@ -80,6 +83,7 @@ impl GatewayArgs {
         let found = [
             self.policy.policy().and_then(|policy| Ok(self.upkeep.apply(policy).validate()?)).err().map(text),
             self.database.place(Some(&self.data_dir)).err().map(text),
+            self.database.redis_url().err().map(text),
             self.listen_tls.grpc().err().map(|e| e.to_string()),
             self.nodes.channels(&self.listen_tls).err().map(text),
         ];

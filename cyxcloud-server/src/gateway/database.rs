@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use cyxcloud_sdk::core::port::{Environment, Meta};
 use cyxcloud_sdk::credential::write_secret;
-use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions, SqliteMeta, share_directory};
+use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions, RedisMeta, RedisOptions, SqliteMeta, share_directory};
 
 /// Options that say where the metadata are.
 #[derive(Args, Clone, Debug, Default)]
@@ -22,12 +22,18 @@ pub struct DatabaseArgs {
     /// PEM file with the authorities that may have issued the certificate of PostgreSQL. With it TLS is demanded, without it there is none.
     #[arg(long, env = "DATABASE_CA", value_name = "PATH")]
     database_ca: Option<PathBuf>,
+    /// Redis in front of it, which several gateways share: redis://user:password@host:port/database. It holds nonces, counters and long manifests, for
+    /// minutes. Without it they are in the database, or read from it.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
 }
 
 /// An open database.
 pub struct Database {
     /// The metadata.
     pub meta: Arc<dyn Meta>,
+    /// Redis, where it is in front of them.
+    pub redis: Option<Arc<RedisMeta>>,
     /// Says that this process uses the directory of the file, as long as it does.
     _shared: Option<cyxcloud_sdk::DirectoryLock>,
 }
@@ -45,7 +51,7 @@ const DATABASE_ID: &str = "database.id";
 impl DatabaseArgs {
     /// The metadata in the file of that name in the data directory.
     pub fn in_data_dir() -> Self {
-        Self { database_url: None, database_connections: 1, database_ca: None }
+        Self { database_url: None, database_connections: 1, database_ca: None, redis_url: None }
     }
 
     /// Opens it, making what is missing.
@@ -53,10 +59,27 @@ impl DatabaseArgs {
     /// # Errors
     /// When it cannot be used; the message says which it is.
     pub async fn open(&self, data_dir: Option<&Path>, env: Arc<dyn Environment>) -> Result<Database> {
-        match self.place(data_dir)? {
-            Place::File(path) => open_file(&path, data_dir, env).await,
-            Place::Postgres(url) => self.open_postgres(&url, data_dir).await,
+        let redis_url = self.redis_url()?;
+        let database = match self.place(data_dir)? {
+            Place::File(path) => open_file(&path, data_dir, env).await?,
+            Place::Postgres(url) => self.open_postgres(&url, data_dir).await?,
+        };
+        match redis_url {
+            None => Ok(database),
+            Some(url) => {
+                let redis = Arc::new(RedisMeta::open(database.meta, url, RedisOptions::default()).await?);
+                greet(&redis).await;
+                Ok(Database { meta: redis.clone(), redis: Some(redis), ..database })
+            }
         }
+    }
+
+    /// Where Redis is, if anywhere.
+    pub(crate) fn redis_url(&self) -> Result<Option<&str>> {
+        let Some(url) = self.redis_url.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
+        ensure!(!url.starts_with("rediss://"), "TLS to Redis is not there yet; use a private network or a tunnel, and redis://");
+        ensure!(url.starts_with("redis://"), "the URL of Redis must begin with redis://");
+        Ok(Some(url))
     }
 
     async fn open_postgres(&self, url: &str, data_dir: Option<&Path>) -> Result<Database> {
@@ -73,7 +96,7 @@ impl DatabaseArgs {
         if let Some(data_dir) = data_dir {
             check_same(data_dir, &meta.database_id().await?)?;
         }
-        Ok(Database { meta: Arc::new(meta), _shared: None })
+        Ok(Database { meta: Arc::new(meta), redis: None, _shared: None })
     }
 
     /// Where it is.
@@ -92,6 +115,25 @@ impl DatabaseArgs {
     }
 }
 
+/// Looks whether Redis is there and right. Neither keeps a gateway from serving.
+async fn greet(redis: &RedisMeta) {
+    // The first to ask has it begin to say since when it remembers: a request that is signed from now on may come.
+    let known = async {
+        redis.notes_since().await?;
+        redis.eviction_policy().await
+    };
+    match known.await {
+        Ok(policy) if policy == "noeviction" => {}
+        Ok(policy) => tracing::warn!(
+            policy,
+            "Redis may throw nonces away when its memory is full, after which a request could be sent a second time; set maxmemory-policy noeviction"
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "Redis does not answer; objects are served without it, calls of accounts over gRPC are refused until it does")
+        }
+    }
+}
+
 async fn open_file(path: &Path, data_dir: Option<&Path>, env: Arc<dyn Environment>) -> Result<Database> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let shared = share_directory(directory)?;
@@ -106,7 +148,7 @@ async fn open_file(path: &Path, data_dir: Option<&Path>, env: Arc<dyn Environmen
         );
     }
     let meta = SqliteMeta::open(path, env).await.with_context(|| format!("cannot use the metadata file {}", path.display()))?;
-    Ok(Database { meta: Arc::new(meta), _shared: Some(shared) })
+    Ok(Database { meta: Arc::new(meta), redis: None, _shared: Some(shared) })
 }
 
 /// Refuses a database that is not the one this data directory was used with: with the metadata of others, or with none, every shard of the nodes
@@ -154,6 +196,17 @@ mod tests {
             assert!(place(url).unwrap_err().to_string().contains(says), "{url}");
         }
         assert!(DatabaseArgs::in_data_dir().place(None).is_err());
+    }
+
+    #[test]
+    fn a_redis_that_cannot_be_reached_as_asked_is_refused() {
+        let args = |url: &str| DatabaseArgs { redis_url: Some(url.to_owned()), ..DatabaseArgs::in_data_dir() };
+        assert_eq!(args("").redis_url().unwrap(), None);
+        assert_eq!(args("redis://h:1/2").redis_url().unwrap(), Some("redis://h:1/2"));
+        for (url, says) in [("rediss://u:hidden@h", "TLS"), ("http://u:hidden@h", "must begin")] {
+            let error = args(url).redis_url().unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("hidden"), "{error}");
+        }
     }
 
     #[test]

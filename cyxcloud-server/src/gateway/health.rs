@@ -8,11 +8,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use cyxcloud_sdk::core::engine::Engine;
+use cyxcloud_sdk::meta::RedisMeta;
 
 use crate::telemetry;
 
 /// `/health/live`, `/health/ready` and `/metrics`.
-pub fn routes(engine: Arc<Engine>) -> Router {
+pub fn routes(engine: Arc<Engine>, redis: Option<Arc<RedisMeta>>) -> Router {
+    let metrics = async move |State(engine): State<Arc<Engine>>| metrics(&engine, redis.as_deref());
     Router::new()
         .route("/health/live", get(|| async { "OK" }))
         .route("/health/ready", get(ready))
@@ -32,7 +34,10 @@ async fn ready(State(engine): State<Arc<Engine>>) -> Response {
     "OK".into_response()
 }
 
-async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
-    telemetry::observe(&engine);
+fn metrics(engine: &Engine, redis: Option<&RedisMeta>) -> Response {
+    telemetry::observe(engine);
+    if let Some(redis) = redis {
+        telemetry::observe_redis(redis.stats());
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render()).into_response()
 }

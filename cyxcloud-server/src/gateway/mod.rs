@@ -37,6 +37,7 @@ use crate::dev::admin;
 use crate::grpc::{AuthenticateLayer, Connections, incoming, reflection, server};
 use crate::metrics::MeasureLayer;
 use crate::process::{DRAIN, interrupted, log_to_stderr, wait};
+use crate::rate_limit::RateLimit;
 use crate::tls::ListenTls;
 use crate::{http, s3, telemetry, unread_body, upkeep};
 pub use args::{GatewayArgs, NodesArgs, PolicyArgs};
@@ -116,8 +117,9 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         // Clients of S3 prove who they are by their signatures.
         let https = ListenTls { tls_client_ca: None, ..args.listen_tls.clone() }.rustls()?;
-        let app = http_app(&ways, keys.clone(), &args);
-        let grpc = grpc_server(&ways, keys.clone(), env, &args, &directory)?;
+        let limit = RateLimit::new(ways.meta.clone(), env.clone(), args.requests_per_minute);
+        let app = http_app(&ways, keys.clone(), limit.clone(), &args);
+        let grpc = grpc_server(&ways, keys.clone(), limit, env, &args, &directory)?;
         let http = tokio::spawn(http::serve_with(http_listener, https, app, wait(stopped.clone())));
         let grpc = tokio::spawn(async move {
             let incoming = incoming(grpc_listener, Connections::new(http::max_connections().min(MAX_CONNECTIONS)));
@@ -169,10 +171,10 @@ async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; choose another address with {flag}"))
 }
 
-fn http_app(ways: &Ways, keys: Arc<AccessKeys>, args: &GatewayArgs) -> Router {
-    let config =
-        s3::S3Config { region: REGION.into(), etag_md5: !args.no_md5_etag, domains: args.domains.clone(), ..s3::S3Config::default() };
-    let mut routes = http::routes(ways.engine.clone()).merge(health::routes(ways.engine.clone()));
+fn http_app(ways: &Ways, keys: Arc<AccessKeys>, limit: Option<Arc<RateLimit>>, args: &GatewayArgs) -> Router {
+    let (etag_md5, domains) = (!args.no_md5_etag, args.domains.clone());
+    let config = s3::S3Config { region: REGION.into(), etag_md5, domains, limit, ..s3::S3Config::default() };
+    let mut routes = http::routes(ways.engine.clone()).merge(health::routes(ways.engine.clone(), ways.redis.clone()));
     if args.local_admin {
         routes = routes.merge(admin::engine_routes(ways.engine.clone(), keys.clone()));
     }
@@ -188,14 +190,21 @@ fn http_app(ways: &Ways, keys: Arc<AccessKeys>, args: &GatewayArgs) -> Router {
 type Layers = Stack<AuthenticateLayer, Stack<MeasureLayer, Identity>>;
 type Grpc = tonic::transport::server::Router<Layers>;
 
-fn grpc_server(ways: &Ways, keys: Arc<AccessKeys>, env: Arc<dyn Environment>, args: &GatewayArgs, directory: &Path) -> Result<Grpc> {
+fn grpc_server(
+    ways: &Ways,
+    keys: Arc<AccessKeys>,
+    limit: Option<Arc<RateLimit>>,
+    env: Arc<dyn Environment>,
+    args: &GatewayArgs,
+    directory: &Path,
+) -> Result<Grpc> {
     let token = args.grpc_auth.then(|| JoinToken::open(&directory.join("join.token"))).transpose()?;
     let registry = ways.registry.clone();
     let knows = {
         let registry = registry.clone();
         Arc::new(move |key: &_| registry.knows_key(key))
     };
-    let authenticate = AuthenticateLayer::new(keys, knows, env.clone());
+    let authenticate = AuthenticateLayer::new(keys, knows, env.clone(), ways.meta.clone(), limit);
     let (engine, cluster, call_back) = (ways.engine.clone(), ways.cluster.clone(), args.nodes.channels(&args.listen_tls)?);
     let objects = Objects::new(engine.clone(), registry.clone(), cluster.clone());
     let nodes = Nodes::new(engine, registry, env, cluster, token, args.node_reserve_bytes, call_back);

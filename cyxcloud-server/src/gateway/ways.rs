@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use cyxcloud_sdk::Policy;
 use cyxcloud_sdk::core::engine::{Engine, Ports};
-use cyxcloud_sdk::core::port::Environment;
+use cyxcloud_sdk::core::port::{Environment, Meta};
 use cyxcloud_sdk::credential::Identity;
 use cyxcloud_sdk::members::{Registry, RegistryOptions, Watched};
+use cyxcloud_sdk::meta::RedisMeta;
 use cyxcloud_sdk::transport::GrpcTransport;
 use cyxcloud_sdk::transport::grpc::{ChannelOptions, Channels};
 use tokio::task::JoinHandle;
@@ -24,6 +25,10 @@ pub struct Ways {
     pub registry: Arc<Registry>,
     /// The cluster's key.
     pub cluster: Arc<Identity>,
+    /// The metadata.
+    pub meta: Arc<dyn Meta>,
+    /// Redis, where it is in front of the metadata.
+    pub redis: Option<Arc<RedisMeta>>,
     keeper: JoinHandle<()>,
     _database: Database,
 }
@@ -60,7 +65,7 @@ impl Ways {
                 registry.keep(&*meta, &*plain, &channels, failed).await;
             }
         });
-        Ok(Self { engine, registry, cluster, keeper, _database: database })
+        Ok(Self { engine, registry, cluster, meta: database.meta.clone(), redis: database.redis.clone(), keeper, _database: database })
     }
 }
 

@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cyxcloud_sdk::core::port::Environment;
+use cyxcloud_sdk::Error;
+use cyxcloud_sdk::core::port::{Environment, Meta, NoteName};
 use cyxcloud_sdk::credential::{Claim, PublicKey, Signer};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
@@ -22,7 +23,8 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::Caller;
-use super::replay::{Nonce, Rooms};
+use super::replay::{Nonce, Rooms, WINDOW_MS};
+use crate::rate_limit::{RateLimit, TooMany};
 use crate::s3::Keys;
 
 /// Longest body of the owner of an access key.
@@ -51,6 +53,8 @@ struct Gate {
     keys: Arc<dyn Keys>,
     knows_node: KnowsNode,
     env: Arc<dyn Environment>,
+    meta: Arc<dyn Meta>,
+    limit: Option<Arc<RateLimit>>,
     nonces: Rooms,
     bodies: Semaphore,
     node_bodies: Semaphore,
@@ -58,11 +62,18 @@ struct Gate {
 }
 
 impl AuthenticateLayer {
-    /// Access keys are looked up in `keys`; `knows_node` tells nodes of the cluster from strangers who would like to join.
-    pub fn new(keys: Arc<dyn Keys>, knows_node: KnowsNode, env: Arc<dyn Environment>) -> Self {
+    /// Access keys are looked up in `keys`; `knows_node` tells nodes of the cluster from strangers who would like to join; through `meta` gateways
+    /// tell each other the nonces of accounts, which may ask as often as `limit` says.
+    pub fn new(
+        keys: Arc<dyn Keys>,
+        knows_node: KnowsNode,
+        env: Arc<dyn Environment>,
+        meta: Arc<dyn Meta>,
+        limit: Option<Arc<RateLimit>>,
+    ) -> Self {
         let nonces = Rooms::new(NONCES);
         let [bodies, node_bodies, stranger_bodies] = [MAX_BODIES, MAX_NODE_BODIES, MAX_STRANGER_BODIES].map(Semaphore::new);
-        Self { gate: Arc::new(Gate { keys, knows_node, env, nonces, bodies, node_bodies, stranger_bodies }) }
+        Self { gate: Arc::new(Gate { keys, knows_node, env, meta, limit, nonces, bodies, node_bodies, stranger_bodies }) }
     }
 }
 
@@ -134,6 +145,13 @@ impl Gate {
             Nonce::Seen => return Err(replayed()),
             Nonce::NoRoom => return Err(Box::new(Status::unavailable("too many requests; try again in ten minutes"))),
         }
+        if let Caller::Account { account, .. } = suspect.caller {
+            self.share(&suspect).await?;
+            if let Some(limit) = &self.limit {
+                let wait = |too_many: TooMany| format!("too many requests; try again in {} s", too_many.retry_after_seconds);
+                limit.admit(account).await.map_err(|too_many| Box::new(Status::resource_exhausted(wait(too_many))))?;
+            }
+        }
         let (most, room) = match suspect.caller {
             Caller::Node(_) if suspect.known => (MAX_NODE_BODY_BYTES, &self.node_bodies),
             Caller::Node(_) => (MAX_NODE_BODY_BYTES, &self.stranger_bodies),
@@ -145,6 +163,25 @@ impl Gate {
         }
         parts.extensions.insert(suspect.caller);
         Ok(Request::from_parts(parts, Body::new(Full::new(body))))
+    }
+
+    /// Tells the other gateways of an account's nonce, and learns whether one of them, or this one before it was started anew, has seen it. Where that
+    /// cannot be known the request is refused.
+    ///
+    /// Nodes' nonces stay here: a node must be heard while the metadata or Redis are away, or all of them would seem lost. What can be repeated elsewhere
+    /// within five minutes is little: a heartbeat says what the node itself said, and who registers is called back at the address.
+    async fn share(&self, suspect: &Suspect) -> Result<(), Box<Status>> {
+        let refused = |e: Error| Box::new(cyxcloud_sdk::wire::status(&e));
+        let name = NoteName::new("nonce of an account", &suspect.nonce);
+        if self.meta.note_once(name, Bytes::new(), WINDOW_MS).await.map_err(refused)?.is_some() {
+            return Err(replayed());
+        }
+        // One that was seen before may be forgotten, where all that was noted is.
+        if suspect.claim.time < self.meta.notes_since().await.map_err(refused)? {
+            let why = "the request is older than what gateways remember; sign it anew (is the clock right?)";
+            return Err(Box::new(Status::unavailable(why)));
+        }
+        Ok(())
     }
 
     /// What the header shows.

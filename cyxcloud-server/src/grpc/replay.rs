@@ -10,7 +10,7 @@ use cyxcloud_sdk::credential::MAX_CLOCK_SKEW_MS;
 use super::Caller;
 
 /// As long as a request may be accepted: signed by a clock that is ahead, it is good until that clock's time is as far behind.
-const WINDOW_MS: u64 = 2 * MAX_CLOCK_SKEW_MS;
+pub(super) const WINDOW_MS: u64 = 2 * MAX_CLOCK_SKEW_MS;
 
 /// What became of a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

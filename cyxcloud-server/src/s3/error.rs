@@ -3,8 +3,11 @@
 use std::error::Error as _;
 
 use cyxcloud_sdk::core::{Error, ErrorKind};
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
+
+use crate::rate_limit::TooMany;
 
 /// Result of everything behind the S3 seam.
 pub(super) type S3Result<T> = Result<T, S3Error>;
@@ -69,6 +72,13 @@ pub(super) fn with(code: S3ErrorCode, message: impl Into<String>) -> S3Error {
 pub(super) fn custom(code: &'static str, status: StatusCode, message: impl Into<String>) -> S3Error {
     let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message.into());
     error.set_status_code(status);
+    error
+}
+
+/// A 503 that says when to come again.
+pub(super) fn slow_down(too_many: TooMany) -> S3Error {
+    let mut error = with(S3ErrorCode::SlowDown, "Please reduce your request rate.");
+    error.set_headers([(RETRY_AFTER, HeaderValue::from(too_many.retry_after_seconds))].into_iter().collect());
     error
 }
 

@@ -12,7 +12,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3ErrorCode};
 
 use super::auth::{self, Inbound, Verified};
-use super::error::{S3Result, custom, internal, invalid, not_implemented, with};
+use super::error::{S3Result, custom, internal, invalid, not_implemented, slow_down, with};
 use super::gateway::Gateway;
 use super::hashing::Expected;
 use super::payload::{Payload, Trailers};
@@ -100,6 +100,9 @@ impl Front {
         }
         let inbound = Inbound { method: &parts.method, path: parts.uri.path(), query: &query, headers: &parts.headers };
         let verified = auth::verify(&inbound, &self.keys, &self.config.region, self.engine.now()).await?;
+        if let Some(limit) = &self.config.limit {
+            limit.admit(verified.account).await.map_err(slow_down)?;
+        }
         let query = hoist_query(query, &mut parts.headers)?;
         unsupported::check(&parts.method, &query, &parts.headers)?;
 

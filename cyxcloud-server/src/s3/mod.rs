@@ -54,6 +54,7 @@ use cyxcloud_sdk::core::engine::Engine;
 use cyxcloud_sdk::core::id::AccountId;
 
 use crate::http::{RESERVED, RESERVED_PREFIX};
+use crate::rate_limit::RateLimit;
 pub(crate) use stored::{CONTENT_HEADERS, MAX_USER_BYTES};
 
 /// How S3 is served.
@@ -68,11 +69,13 @@ pub struct S3Config {
     pub reserved_bucket_name: fn(&str) -> bool,
     /// Domains below which the first label of `Host` is a bucket, e.g. `localhost`.
     pub domains: Vec<String>,
+    /// How many requests an account may make.
+    pub limit: Option<Arc<RateLimit>>,
 }
 
 impl Default for S3Config {
     fn default() -> Self {
-        Self { region: "us-east-1".into(), etag_md5: true, reserved_bucket_name, domains: vec!["localhost".into()] }
+        Self { region: "us-east-1".into(), etag_md5: true, reserved_bucket_name, domains: vec!["localhost".into()], limit: None }
     }
 }
 

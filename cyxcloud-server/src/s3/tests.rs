@@ -6,16 +6,20 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use cyxcloud_core::testing::{MemoryMeta, VirtualTime};
 use cyxcloud_sdk::core::id::AccountId;
 use cyxcloud_sdk::{Cluster, Result};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use tower::Service as _;
+
+use crate::rate_limit::RateLimit;
 
 use super::query::Query;
 use super::sigv4::{Scope, Signed, Signer};
 use super::{KeyPair, Keys, S3Config, Service, service};
 
 mod hostile;
+mod limited;
 mod presigned;
 
 struct TwoKeys;
@@ -43,9 +47,16 @@ struct Client {
 
 impl Client {
     async fn new() -> Self {
+        Self::limited(0).await
+    }
+
+    /// Whose accounts may make so many requests in a minute.
+    async fn limited(per_minute: u32) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let cluster = Cluster::open(directory.path()).await.unwrap();
-        let service = service(cluster.engine().clone(), Arc::new(TwoKeys), S3Config::default());
+        let clock = Arc::new(VirtualTime::new(1));
+        let limit = RateLimit::new(Arc::new(MemoryMeta::new(clock.clone())), clock, per_minute);
+        let service = service(cluster.engine().clone(), Arc::new(TwoKeys), S3Config { limit, ..S3Config::default() });
         Self { service, cluster, key: "alice", secret: "secret", host: "localhost", _directory: directory }
     }
 

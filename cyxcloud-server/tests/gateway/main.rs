@@ -7,6 +7,7 @@ mod fake;
 mod http;
 mod living;
 mod registering;
+mod sharing;
 mod uploads;
 
 use std::sync::Arc;
@@ -37,7 +38,12 @@ pub struct Bench {
 
 impl Bench {
     pub async fn new(more: &[&str]) -> Self {
-        let usual = ["gateway", "--memory-only", "--http-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0"];
+        Self::start(&[&["--memory-only"], more].concat()).await
+    }
+
+    /// The same with the data directory that `more` names.
+    pub async fn start(more: &[&str]) -> Self {
+        let usual = ["gateway", "--http-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0"];
         let gateway = Gateway::start(GatewayArgs::parse_from(usual.iter().chain(more))).await.unwrap();
         let channel = ChannelOptions::default().connect(&gateway.grpc_addr.to_string()).await.unwrap();
         let token = std::fs::read_to_string(gateway.directory.join("join.token")).unwrap_or_default();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::control::job::{Backoff, Job, JobState};
 use crate::control::lifecycle::NodeStatus;
@@ -13,7 +14,7 @@ use crate::data::manifest::{ChunkRecord, Content, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result, Timestamp};
 
@@ -174,6 +175,10 @@ impl Meta for MemoryMeta {
 
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object> {
         self.state().object(bucket, key).cloned().ok_or_else(|| Error::not_found(format!("no object {key}")))
+    }
+
+    async fn object_unless(&self, bucket: BucketId, key: &ObjectKey, known: VersionId) -> Result<Option<Object>> {
+        Ok(Some(self.object(bucket, key).await?).filter(|object| object.head.version != known))
     }
 
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, fate: Fate) -> Result<bool> {
@@ -492,6 +497,63 @@ impl Meta for MemoryMeta {
         }
         state.statuses.insert(node, status);
         Ok(())
+    }
+
+    async fn note_once(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<Option<Bytes>> {
+        NoteName::check_value(&value)?;
+        let now = self.now();
+        let mut state = self.state();
+        match state.notes.get(&name) {
+            Some((there, expires)) if now < *expires => Ok(Some(there.clone())),
+            _ => {
+                state.notes.insert(name, (value, now.plus_ms(ttl_ms)));
+                Ok(None)
+            }
+        }
+    }
+
+    async fn put_note(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<()> {
+        NoteName::check_value(&value)?;
+        let expires = self.now().plus_ms(ttl_ms);
+        self.state().notes.insert(name, (value, expires));
+        Ok(())
+    }
+
+    async fn note(&self, name: NoteName) -> Result<Option<Bytes>> {
+        let now = self.now();
+        Ok(self.state().notes.get(&name).filter(|(_, expires)| now < *expires).map(|(value, _)| value.clone()))
+    }
+
+    async fn take_note(&self, name: NoteName) -> Result<Option<Bytes>> {
+        let now = self.now();
+        Ok(self.state().notes.remove(&name).filter(|(_, expires)| now < *expires).map(|(value, _)| value))
+    }
+
+    async fn notes_since(&self) -> Result<Timestamp> {
+        Ok(Timestamp(0))
+    }
+
+    async fn count(&self, name: NoteName, amount: u32, window_ms: u64) -> Result<u64> {
+        let now = self.now();
+        let mut state = self.state();
+        let counter = state.counters.entry(name).or_insert((0, now));
+        if counter.1 <= now {
+            *counter = (0, now.plus_ms(window_ms));
+        }
+        counter.0 += u64::from(amount);
+        Ok(counter.0)
+    }
+
+    async fn prune_notes(&self, limit: usize) -> Result<u64> {
+        let now = self.now();
+        let mut state = self.state();
+        let over = |expires: &Timestamp| *expires <= now;
+        let notes: Vec<_> = state.notes.iter().filter(|(_, note)| over(&note.1)).map(|(name, _)| *name).take(limit).collect();
+        let left = limit - notes.len();
+        let counters: Vec<_> = state.counters.iter().filter(|(_, counter)| over(&counter.1)).map(|(name, _)| *name).take(left).collect();
+        state.notes.retain(|name, _| !notes.contains(name));
+        state.counters.retain(|name, _| !counters.contains(name));
+        Ok((notes.len() + counters.len()) as u64)
     }
 }
 

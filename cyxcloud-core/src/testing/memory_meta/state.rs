@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Add;
 
+use bytes::Bytes;
+
 use crate::control::job::Job;
 use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
-    AccessKey, AccountUsage, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, CompleteUpload, NewVersion, NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, Upload,
+    Usage,
 };
 use crate::{Error, Result, Timestamp};
 
@@ -33,6 +36,10 @@ pub(super) struct State {
     /// By bucket, key and version, with the time of deletion.
     pub(super) trash: BTreeMap<(BucketId, String, VersionId), (Object, Timestamp)>,
     pub(super) jobs: BTreeMap<ChunkId, Job>,
+    /// Values, and when they are gone.
+    pub(super) notes: BTreeMap<NoteName, (Bytes, Timestamp)>,
+    /// Sums, and when they begin anew.
+    pub(super) counters: BTreeMap<NoteName, (u64, Timestamp)>,
 }
 
 /// Bytes over time.

@@ -24,6 +24,7 @@ pub mod keys;
 pub mod leases;
 pub mod listing;
 pub mod multipart;
+pub mod notes;
 pub mod objects;
 pub mod quota;
 pub mod references;
@@ -50,7 +51,8 @@ macro_rules! meta_conformance {
                 an_object_reads_back, an_object_of_no_bytes_reads_back, an_unknown_object_is_not_found, an_overwrite_replaces,
                 buckets_do_not_mix, every_precondition_on_commit, every_precondition_on_delete, every_precondition_on_copy,
                 a_deleted_object_is_gone, one_of_many_absent_commits_wins, a_copy_shares_the_bytes, a_copy_onto_itself_changes_metadata,
-                a_copy_needs_its_source_and_target, wrong_chunk_lists_are_refused, a_long_manifest_reads_back;
+                a_copy_needs_its_source_and_target, wrong_chunk_lists_are_refused, a_long_manifest_reads_back,
+                an_object_is_not_sent_to_who_knows_it;
             references:
                 an_overwrite_releases_old_chunks, a_delete_releases_chunks, a_chunk_named_twice_counts_twice, objects_share_chunks,
                 equal_content_over_itself_stays, parts_and_objects_share_chunks, copies_share_chunks, a_part_is_replaced,
@@ -95,6 +97,11 @@ macro_rules! meta_conformance {
                 a_job_is_completed_by_its_holder, a_dead_holder_loses_its_jobs, a_late_finish_counts_until_the_job_is_taken,
                 a_failing_job_backs_off_and_ends, a_completed_job_has_no_failure, a_failed_job_is_opened_again,
                 a_completed_job_is_opened_again, old_jobs_are_pruned, jobs_are_listed_by_chunk, claims_at_once_share_nothing;
+            notes:
+                a_note_is_put_once, a_note_is_replaced, a_note_is_taken_once, a_note_is_gone_when_its_time_is_over,
+                a_note_may_live_forever, a_note_without_time_is_no_note, values_are_bounded, kinds_do_not_collide,
+                of_many_who_note_at_once_one_is_first, of_many_who_take_at_once_one_gets_it, a_counter_counts_and_begins_anew,
+                counters_are_no_notes, counts_at_once_are_exact, what_is_over_is_pruned, notes_are_remembered_since;
         }
     };
     (@cases $run:path; $($module:ident: $($case:ident),+;)+) => {
@@ -289,6 +296,7 @@ mod tests {
             include_str!("leases.rs"),
             include_str!("listing.rs"),
             include_str!("multipart.rs"),
+            include_str!("notes.rs"),
             include_str!("objects.rs"),
             include_str!("quota.rs"),
             include_str!("references.rs"),

@@ -268,3 +268,17 @@ pub async fn a_long_manifest_reads_back(meta: Fixture) {
     assert!(meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap());
     assert_live(&meta, &[]).await;
 }
+
+/// Only another version is sent.
+pub async fn an_object_is_not_sent_to_who_knows_it(meta: Fixture) {
+    let bucket = make_bucket(&meta, "first").await;
+    refused(meta.object_unless(bucket, &key("a"), VersionId([0; 16])).await, ErrorKind::NotFound);
+    let first = put(&meta, bucket, "a", &[record(1, 1), record(2, 1)]).await;
+    assert_eq!(meta.object_unless(bucket, &key("a"), first.head.version).await.unwrap(), None);
+    assert_eq!(meta.object_unless(bucket, &key("a"), VersionId([0; 16])).await.unwrap(), Some(first.clone()));
+    let second = put_inline(&meta, bucket, "a").await;
+    assert_eq!(meta.object_unless(bucket, &key("a"), first.head.version).await.unwrap(), Some(second.clone()));
+    assert_eq!(meta.object_unless(bucket, &key("a"), second.head.version).await.unwrap(), None);
+    assert!(meta.delete_object(bucket, &key("a"), Precondition::None, Fate::Release).await.unwrap());
+    refused(meta.object_unless(bucket, &key("a"), second.head.version).await, ErrorKind::NotFound);
+}

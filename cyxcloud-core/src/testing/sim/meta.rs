@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::channel::oneshot;
 
 use super::check::ledger::Transaction;
@@ -21,7 +22,7 @@ use crate::data::manifest::ChunkRecord;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result};
 
@@ -226,6 +227,10 @@ impl Meta for SimMeta {
         let key = key.clone();
         forward!(self, object(bucket, &key))
     }
+    async fn object_unless(&self, bucket: BucketId, key: &ObjectKey, known: VersionId) -> Result<Option<Object>> {
+        let key = key.clone();
+        forward!(self, object_unless(bucket, &key, known))
+    }
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, mut precondition: Precondition, fate: Fate) -> Result<bool> {
         let key = key.clone();
         let asked = Transaction::Delete { bucket, key: key.clone(), precondition: precondition.clone(), fate };
@@ -351,6 +356,28 @@ impl Meta for SimMeta {
     }
     async fn set_node_status(&self, node: NodeId, expected: Option<NodeStatus>, status: NodeStatus) -> Result<()> {
         forward!(self, set_node_status(node, expected, status))
+    }
+    async fn note_once(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<Option<Bytes>> {
+        forward!(self, note_once(name, value, ttl_ms))
+    }
+    async fn put_note(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<()> {
+        forward!(self, put_note(name, value, ttl_ms))
+    }
+    async fn note(&self, name: NoteName) -> Result<Option<Bytes>> {
+        forward!(self, note(name))
+    }
+    async fn take_note(&self, name: NoteName) -> Result<Option<Bytes>> {
+        forward!(self, take_note(name))
+    }
+    async fn notes_since(&self) -> Result<crate::Timestamp> {
+        forward!(self, notes_since())
+    }
+    async fn count(&self, name: NoteName, amount: u32, window_ms: u64) -> Result<u64> {
+        forward!(self, count(name, amount, window_ms))
+    }
+    async fn prune_notes(&self, limit: usize) -> Result<u64> {
+        // Nobody here makes notes: without a message, which would give every seed another story.
+        self.world.meta.prune_notes(limit).await
     }
 }
 

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cyxcloud_core::control::job::{Backoff, Job};
 use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::{ChunkRecord, Copy};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use deadpool_postgres::{Pool, Runtime};
@@ -31,6 +32,7 @@ mod keys;
 mod leases;
 mod multipart;
 mod nodes;
+mod notes;
 mod numbers;
 mod objects;
 mod quota;
@@ -251,6 +253,10 @@ impl Meta for PostgresMeta {
         look!(self, c, objects::get(c, bucket, key).await)
     }
 
+    async fn object_unless(&self, bucket: BucketId, key: &ObjectKey, known: VersionId) -> Result<Option<Object>> {
+        look!(self, c, objects::get_unless(c, bucket, key, known).await)
+    }
+
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, fate: Fate) -> Result<bool> {
         transact!(self, c, objects::delete(c, self.clock(), bucket, key, &precondition, fate).await)
     }
@@ -390,5 +396,33 @@ impl Meta for PostgresMeta {
 
     async fn set_node_status(&self, node: NodeId, expected: Option<NodeStatus>, status: NodeStatus) -> Result<()> {
         transact!(self, c, nodes::set_status(c, node, expected, status).await)
+    }
+
+    async fn note_once(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<Option<Bytes>> {
+        transact!(self, c, notes::once(c, self.clock(), name, &value, ttl_ms).await)
+    }
+
+    async fn put_note(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<()> {
+        look!(self, c, notes::put(c, self.clock(), name, &value, ttl_ms).await)
+    }
+
+    async fn note(&self, name: NoteName) -> Result<Option<Bytes>> {
+        look!(self, c, notes::get(c, self.clock(), name).await)
+    }
+
+    async fn take_note(&self, name: NoteName) -> Result<Option<Bytes>> {
+        transact!(self, c, notes::take(c, self.clock(), name).await)
+    }
+
+    async fn notes_since(&self) -> Result<Timestamp> {
+        Ok(Timestamp(0))
+    }
+
+    async fn count(&self, name: NoteName, amount: u32, window_ms: u64) -> Result<u64> {
+        transact!(self, c, notes::count(c, self.clock(), name, amount, window_ms).await)
+    }
+
+    async fn prune_notes(&self, limit: usize) -> Result<u64> {
+        look!(self, c, notes::prune(c, self.clock(), limit).await)
     }
 }

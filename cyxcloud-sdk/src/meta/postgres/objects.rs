@@ -104,9 +104,19 @@ pub(super) async fn get(c: &Session, bucket: BucketId, key: &ObjectKey) -> Outco
     find(c, sql::OBJECT, bucket, key).await
 }
 
+pub(super) async fn get_unless(c: &Session, bucket: BucketId, key: &ObjectKey, known: VersionId) -> Outcome<Option<Object>> {
+    let row = c.first(sql::OBJECT_UNLESS, &[&bucket.0.as_slice(), &key.as_str().as_bytes(), &known.0.as_slice()]).await?;
+    let row = row.ok_or_else(|| missing(key))?;
+    if row.try_get::<_, Option<&[u8]>>(0)?.is_none() { Ok(None) } else { object(&row).map(Some) }
+}
+
+fn missing(key: &ObjectKey) -> Error {
+    Error::not_found(format!("no object {key}"))
+}
+
 async fn find(c: &Session, sql: &'static str, bucket: BucketId, key: &ObjectKey) -> Outcome<Object> {
     let row = c.first(sql, &[&bucket.0.as_slice(), &key.as_str().as_bytes()]).await?;
-    object(&row.ok_or_else(|| Error::not_found(format!("no object {key}")))?)
+    object(&row.ok_or_else(|| missing(key))?)
 }
 
 pub(super) async fn delete(

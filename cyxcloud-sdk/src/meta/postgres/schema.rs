@@ -6,8 +6,12 @@ use deadpool_postgres::Object;
 use super::fail::Outcome;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0004.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+];
 
 /// Of whoever migrates this database; the number is arbitrary and ours.
 const LOCK: i64 = 0x6379_786d_6574_6100;

@@ -127,6 +127,9 @@ statements! {
     FENCE = "SELECT coalesce((SELECT min(epoch) FROM cyx.leases), last_epoch + 1) FROM cyx.cluster WHERE singleton = 1";
 
     OBJECT = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2");
+    // Without columns where it is the version that is known, no row where there is no object: in one snapshot.
+    OBJECT_UNLESS = "SELECT o.key, o.version, o.size, o.etag, o.modified, o.metadata, o.inline, o.chunks FROM cyx.objects there
+        LEFT JOIN cyx.objects o ON o.bucket = there.bucket AND o.key = there.key AND o.version <> $3 WHERE there.bucket = $1 AND there.key = $2";
     HOLD_SOURCE = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2 FOR SHARE");
     LOCK_SOURCE = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2 FOR UPDATE");
     LOCK_OBJECT = "SELECT etag, version, inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2 FOR UPDATE";
@@ -238,4 +241,22 @@ statements! {
     NEW_NUMBERS = "INSERT INTO cyx.node_numbers (number, id)
         SELECT (SELECT coalesce(max(number), 0) FROM cyx.node_numbers) + new.n, new.id FROM unnest($1::bytea[]) WITH ORDINALITY AS new (id, n)
         WHERE NOT EXISTS (SELECT 1 FROM cyx.node_numbers known WHERE known.id = new.id)";
+
+    // Who finds a note that is alive locks it and changes nothing.
+    NOTE_ONCE = concat!("INSERT INTO cyx.notes AS n (name, value, expires) SELECT $2, $3, t.now + least($4, 9223372036854775807 - t.now)
+        FROM (SELECT ", now!(1), " AS now) t
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value, expires = excluded.expires WHERE n.expires <= ", now!(1));
+    LOCKED_NOTE = "SELECT value FROM cyx.notes WHERE name = $1";
+    PUT_NOTE = concat!("INSERT INTO cyx.notes (name, value, expires) SELECT $2, $3, t.now + least($4, 9223372036854775807 - t.now)
+        FROM (SELECT ", now!(1), " AS now) t ON CONFLICT (name) DO UPDATE SET value = excluded.value, expires = excluded.expires");
+    NOTE = concat!("SELECT value FROM cyx.notes WHERE name = $2 AND expires > ", now!(1));
+    TAKE_NOTE = concat!("DELETE FROM cyx.notes WHERE name = $2 AND expires > ", now!(1), " RETURNING value");
+    DELETE_OLD_NOTES = concat!("DELETE FROM cyx.notes WHERE name = ANY(ARRAY(SELECT name FROM cyx.notes
+            WHERE expires <= ", now!(1), " ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED))");
+    COUNT = concat!("INSERT INTO cyx.counters AS c (name, sum, expires) SELECT $2, $3, t.now + least($4, 9223372036854775807 - t.now)
+        FROM (SELECT ", now!(1), " AS now) t
+        ON CONFLICT (name) DO UPDATE SET sum = CASE WHEN c.expires > ", now!(1), " THEN c.sum ELSE 0 END + excluded.sum,
+            expires = CASE WHEN c.expires > ", now!(1), " THEN c.expires ELSE excluded.expires END RETURNING sum");
+    DELETE_OLD_COUNTERS = concat!("DELETE FROM cyx.counters WHERE name = ANY(ARRAY(SELECT name FROM cyx.counters
+            WHERE expires <= ", now!(1), " ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED))");
 }

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cyxcloud_core::control::job::{Backoff, Job};
 use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use rusqlite::Connection;
@@ -26,6 +27,7 @@ mod jobs;
 mod keys;
 mod leases;
 mod multipart;
+mod notes;
 mod objects;
 mod query;
 mod quota;
@@ -166,6 +168,11 @@ impl Meta for SqliteMeta {
         self.read(move |c| objects::get(c, bucket, key)).await
     }
 
+    async fn object_unless(&self, bucket: BucketId, key: &ObjectKey, known: VersionId) -> Result<Option<Object>> {
+        let key = key.clone();
+        self.read(move |c| objects::get_unless(c, bucket, key, known)).await
+    }
+
     async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition, fate: Fate) -> Result<bool> {
         let key = key.clone();
         self.write_now(move |c, now| objects::delete(c, bucket, &key, &precondition, fate, now)).await
@@ -294,5 +301,34 @@ impl Meta for SqliteMeta {
 
     async fn set_node_status(&self, node: NodeId, expected: Option<NodeStatus>, status: NodeStatus) -> Result<()> {
         self.write(move |c| keys::set_node_status(c, node, expected, status)).await
+    }
+
+    async fn note_once(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<Option<Bytes>> {
+        self.write_now(move |c, now| notes::once(c, name, &value, ttl_ms, now)).await
+    }
+
+    async fn put_note(&self, name: NoteName, value: Bytes, ttl_ms: u64) -> Result<()> {
+        self.write_now(move |c, now| notes::put(c, name, &value, ttl_ms, now)).await
+    }
+
+    async fn note(&self, name: NoteName) -> Result<Option<Bytes>> {
+        let now = self.clock.now();
+        self.read(move |c| notes::get(c, name, now)).await
+    }
+
+    async fn take_note(&self, name: NoteName) -> Result<Option<Bytes>> {
+        self.write_now(move |c, now| notes::take(c, name, now)).await
+    }
+
+    async fn notes_since(&self) -> Result<Timestamp> {
+        Ok(Timestamp(0))
+    }
+
+    async fn count(&self, name: NoteName, amount: u32, window_ms: u64) -> Result<u64> {
+        self.write_now(move |c, now| notes::count(c, name, amount, window_ms, now)).await
+    }
+
+    async fn prune_notes(&self, limit: usize) -> Result<u64> {
+        self.write_now(move |c, now| notes::prune(c, limit, now)).await
     }
 }

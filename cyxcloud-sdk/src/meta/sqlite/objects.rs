@@ -113,6 +113,12 @@ pub(super) fn get(c: &Connection, bucket: BucketId, key: ObjectKey) -> Outcome<O
     found.ok_or_else(|| Error::not_found(format!("no object {key}")).into())
 }
 
+/// In one snapshot, so that what it is not is what is read then.
+pub(super) fn get_unless(c: &Connection, bucket: BucketId, key: ObjectKey, known: VersionId) -> Outcome<Option<Object>> {
+    let version = first(c, sql::OBJECT_VERSION, params![bucket.0, key.as_str().as_bytes()], |row| Ok(VersionId(row.get(0)?)))?;
+    if version == Some(known) { Ok(None) } else { get(c, bucket, key).map(Some) }
+}
+
 pub(super) fn delete(
     c: &Connection,
     bucket: BucketId,

@@ -23,7 +23,7 @@ const BUSY_LOOK: Duration = Duration::from_millis(1);
 const CACHED_STATEMENTS: usize = 128;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] = &[V1, V2, V3];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// Keys are BLOBs, so that they compare by bytes. `objects` keeps the manifest last: a long one goes to overflow pages, which a scan
 /// does not read. `chunks` keeps rows in order of arrival, because records are too large to be moved about by random ids.
@@ -156,8 +156,19 @@ CREATE TABLE node_statuses (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// `byte_ms` is every byte times the milliseconds it was held, up to `since`: 16 bytes in big endian, as no integer holds it. Metering begins with this.
+/// Counters are among the notes, under names of their own: each table takes pages, in every file.
 const V3: &str = "
+CREATE TABLE notes (
+    name BLOB NOT NULL PRIMARY KEY,
+    expires INTEGER NOT NULL,
+    sum INTEGER,
+    value BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX notes_by_expiry ON notes (expires);
+";
+
+/// `byte_ms` is every byte times the milliseconds it was held, up to `since`: 16 bytes in big endian, as no integer holds it. Metering begins with this.
+const V4: &str = "
 CREATE TABLE accounts (
     id BLOB NOT NULL PRIMARY KEY,
     quota INTEGER CHECK (quota >= 0),

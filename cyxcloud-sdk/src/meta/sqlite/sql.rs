@@ -44,6 +44,7 @@ statements! {
     FENCE = "SELECT coalesce((SELECT min(epoch) FROM leases), last_epoch + 1) FROM cluster WHERE only = 1";
 
     OBJECT = "SELECT key, version, size, etag, modified, metadata, manifest FROM objects WHERE bucket = ?1 AND key = ?2";
+    OBJECT_VERSION = "SELECT version FROM objects WHERE bucket = ?1 AND key = ?2";
     OBJECT_THERE = "SELECT etag, version, manifest FROM objects WHERE bucket = ?1 AND key = ?2";
     PUT_OBJECT = "INSERT INTO objects (bucket, key, version, size, etag, modified, metadata, manifest)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -116,6 +117,15 @@ statements! {
     NODE_STATUS = "SELECT status FROM node_statuses WHERE node = ?1";
     PUT_NODE_STATUS = "INSERT INTO node_statuses (node, status) VALUES (?1, ?2) ON CONFLICT (node) DO UPDATE SET status = excluded.status";
     ALL_NODE_STATUSES = "SELECT node, status FROM node_statuses ORDER BY node";
+
+    NOTE = "SELECT value FROM notes WHERE name = ?1 AND expires > ?2";
+    PUT_NOTE = "INSERT INTO notes (name, value, expires) VALUES (?1, ?2, ?3)
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value, expires = excluded.expires";
+    TAKE_NOTE = "DELETE FROM notes WHERE name = ?1 AND expires > ?2 RETURNING value";
+    COUNT = "INSERT INTO notes (name, sum, expires) VALUES (?1, ?2, ?3)
+        ON CONFLICT (name) DO UPDATE SET sum = iif(expires > ?4, sum, 0) + excluded.sum,
+            expires = iif(expires > ?4, expires, excluded.expires) RETURNING sum";
+    DELETE_OLD_NOTES = "DELETE FROM notes WHERE name IN (SELECT name FROM notes WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
 }
 
 #[cfg(test)]
