@@ -5,6 +5,7 @@
 mod environment;
 mod members;
 mod meta;
+mod restore;
 mod store;
 mod transport;
 
@@ -14,5 +15,6 @@ pub use meta::{
     AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Endpoint, Fate, Lease, Meta, Metadata, NewVersion,
     NodeRecord, Object, ObjectHead, Part, PartChoice, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
+pub use restore::Restore;
 pub use store::{Deleted, ShardInfo, Space, Store};
 pub use transport::{NodeRequest, NodeResponse, ShardStat, Transport};

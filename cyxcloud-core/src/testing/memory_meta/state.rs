@@ -6,10 +6,10 @@ use crate::control::job::Job;
 use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
 use crate::id::{BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
-use crate::port::{AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Upload, Usage};
+use crate::port::{AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Restore, Upload, Usage};
 use crate::{Error, Result, Timestamp};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) buckets: BTreeMap<BucketName, Bucket>,
     pub(super) objects: BTreeMap<(BucketId, String), Object>,
@@ -24,9 +24,10 @@ pub(super) struct State {
     /// By bucket, key and version, with the time of deletion.
     pub(super) trash: BTreeMap<(BucketId, String, VersionId), (Object, Timestamp)>,
     pub(super) jobs: BTreeMap<ChunkId, Job>,
+    pub(super) restores: Vec<Restore>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Chunk {
     pub(super) record: ChunkRecord,
     /// How often objects and parts name it.

@@ -231,6 +231,7 @@ fn policy(dice: &mut SplitMix64, scheme: Scheme) -> Policy {
         upload_max_ms: Policy::default().upload_max_ms,
         gc_grace_ms: [1_000, 60_000, 900_000][dice.below(3)],
         trash_window_ms: if dice.chance(350) { dice.within(10_000..=600_000) } else { 0 },
+        restore_keep_ms: Policy::default().restore_keep_ms,
         timers,
         repair_parallelism: 1 + dice.below(6),
         repair_per_node: 1 + dice.below(4),
