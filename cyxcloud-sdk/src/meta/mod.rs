@@ -7,7 +7,7 @@ mod sqlite;
 
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresMeta, PostgresOptions};
-pub use sqlite::{SqliteMeta, WriteStats};
+pub use sqlite::{Copied, SqliteMeta, WriteStats, copy_file, put_back};
 
 use std::io;
 use std::path::Path;

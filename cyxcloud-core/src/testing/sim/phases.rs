@@ -8,8 +8,10 @@ use futures::future::join;
 
 use super::chaos::Fleet;
 use super::check::{Checker, counts, orphans, readable, uploads, whole};
+use super::faults::FaultKind;
 use super::gateway;
 use super::ops::{Client, OpKind, bucket_id};
+use super::restored;
 use super::trace::{About, Event};
 use super::world::{World, node_id};
 use crate::control::job::JobState;
@@ -34,10 +36,16 @@ pub(super) fn run(world: &Arc<World>) {
         created: world.time.now(),
     });
     buckets.for_each(|bucket| world.time.run(world.meta.create_bucket(bucket)).unwrap());
-    let rounds = 1 + u32::from(world.dice().chance(150));
-    for round in 0..rounds {
-        if round_of(world, world.plan.operations / (1 + 2 * round)).is_none() {
-            break;
+    let mut left = 1 + u32::from(world.dice().chance(150));
+    let mut round = 0;
+    while left > 0 && round_of(world, world.plan.operations / (1 + 2 * round)).is_some() {
+        (left, round) = (left - 1, round + 1);
+        match phase(world, "restore", restored::put_back(world)) {
+            None => break,
+            // What came of it is seen in another round.
+            Some(Ok(true)) => left = left.max(1),
+            Some(Ok(false)) => {}
+            Some(Err(error)) => unexpected(world, &error),
         }
     }
     world.time.clear();
@@ -64,10 +72,12 @@ fn round_of(world: &Arc<World>, operations: u32) -> Option<()> {
     world.history().settle();
     phase(world, "check before repair", check(world, first))?;
     phase(world, "repair", repair(world, first, last))?.unwrap_or_else(|error| unexpected(world, &error));
+    world.copies().clear();
     phase(world, "check after repair", check(world, last))?;
     phase(world, "check what lies there", check_whole(world, first))?.unwrap_or_else(|error| unexpected(world, &error));
     phase(world, "everything lands again", world.time.idle())?;
     world.damage().clear();
+    world.copies().clear();
     world.violation().is_none().then_some(())
 }
 
@@ -96,7 +106,10 @@ fn phase<T>(world: &World, name: &'static str, work: impl Future<Output = T>) ->
 async fn check(world: &Arc<World>, engine: &Arc<Engine>) {
     orphans::nothing_live_is_missing(world);
     counts::references(world);
-    readable::check(world, engine).await;
+    // What restored metadata have misplaced is to be found by repair first.
+    if !world.copies().any_misplaced() {
+        readable::check(world, engine).await;
+    }
     let client = Client { world: world.clone(), engine: engine.clone(), gateway: 0 };
     client.act(OpKind::List).await;
 }
@@ -200,11 +213,12 @@ async fn scrub(engine: &Arc<Engine>) -> Result<usize> {
 
 async fn collect(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<()> {
     let policy = &world.plan.policy;
-    world.time.timer(policy.gc_grace_ms.max(policy.lease_ttl_ms) + 1_000).await;
+    let keep_ms = if world.plan.on(FaultKind::OldCopy) { policy.restore_keep_ms } else { 0 };
+    world.time.timer(policy.gc_grace_ms.max(policy.lease_ttl_ms).max(keep_ms) + 1_000).await;
     for _ in 0..MAX_ROUNDS {
         let (one, two) = join(a.collect_garbage(), b.collect_garbage()).await;
         let (one, two) = (one?, two?);
-        if one.trash + two.trash + one.chunks + two.chunks + one.orphans + two.orphans + one.chunks_left + two.chunks_left == 0 {
+        if one.trash + two.trash + one.chunks + two.chunks + one.orphans + two.orphans + one.chunks_left + two.chunks_left + one.adopted + two.adopted == 0 {
             return Ok(());
         }
         if one.trash + two.trash > 0 {

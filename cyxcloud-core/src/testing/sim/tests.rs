@@ -54,4 +54,5 @@ planted! {
     a_delete_that_never_arrives_is_found LostDelete;
     repair_that_does_not_read_back_is_found NoReadBack;
     readers_who_do_not_check_shards_are_found NoShardChecksum;
+    a_collector_that_does_not_ask_is_found HastyCollector;
 }

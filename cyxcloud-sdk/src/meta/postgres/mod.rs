@@ -16,7 +16,7 @@ use cyxcloud_core::data::manifest::{ChunkRecord, Copy};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta, NodeRecord,
-    Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -25,6 +25,7 @@ use tokio_postgres::{Config, NoTls};
 
 mod buckets;
 mod chunks;
+mod copying;
 mod fail;
 mod jobs;
 mod keys;
@@ -33,6 +34,7 @@ mod multipart;
 mod nodes;
 mod numbers;
 mod objects;
+mod restores;
 mod row;
 mod schema;
 mod session;
@@ -105,6 +107,34 @@ impl PostgresMeta {
             let row = c.first(sql::CLUSTER, &[]).await?;
             Ok(row.ok_or_else(|| Error::corrupt("the database has lost its id"))?.try_get(0)?)
         })
+    }
+
+    /// The last epoch that was given.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Unavailable`] when it cannot be reached.
+    pub async fn last_epoch(&self) -> Result<u64> {
+        look!(self, c, {
+            let row = c.first(sql::COUNTER, &[]).await?;
+            row::uint(&row.ok_or_else(leases::no_counter)?, 0)
+        })
+    }
+
+    /// What programs of the server (`pg_dump`, `pg_restore`) need in their environment to reach the database of `url`. Their command lines are
+    /// seen by everybody.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Invalid`] for a URL that is none.
+    pub fn client_environment(url: &str) -> Result<Vec<(&'static str, String)>> {
+        copying::environment(url)
+    }
+
+    /// Whether the database of `url` has nothing of ours in it. Nothing is made there.
+    ///
+    /// # Errors
+    /// Those of [`PostgresMeta::open`].
+    pub async fn is_empty(url: &str) -> Result<bool> {
+        copying::is_empty(url).await
     }
 
     async fn session(&self) -> Outcome<Session> {
@@ -217,6 +247,17 @@ impl Meta for PostgresMeta {
 
     async fn drop_all_leases(&self) -> Result<()> {
         look!(self, c, c.execute(sql::DELETE_ALL_LEASES, &[]).await.map(|_| ()))
+    }
+
+    async fn mark_restored(&self, seen: u64) -> Result<Restore> {
+        transact!(self, c, {
+            c.begin().await?;
+            restores::mark(c, self.clock(), seen).await
+        })
+    }
+
+    async fn restores(&self) -> Result<Vec<Restore>> {
+        look!(self, c, restores::list(c).await)
     }
 
     async fn commit_object(&self, commit: CommitObject) -> Result<Object> {

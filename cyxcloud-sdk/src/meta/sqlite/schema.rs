@@ -23,7 +23,7 @@ const BUSY_LOOK: Duration = Duration::from_millis(1);
 const CACHED_STATEMENTS: usize = 128;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, RESTORES];
 
 /// Keys are BLOBs, so that they compare by bytes. `objects` keeps the manifest last: a long one goes to overflow pages, which a scan
 /// does not read. `chunks` keeps rows in order of arrival, because records are too large to be moved about by random ids.
@@ -154,6 +154,15 @@ CREATE TABLE node_statuses (
     node BLOB NOT NULL PRIMARY KEY,
     status BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// One row for each time that the file was put back from an older copy.
+const RESTORES: &str = "
+CREATE TABLE restores (
+    first INTEGER NOT NULL,
+    next INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT;
 ";
 
 /// The one connection that writes, its tables up to date.
