@@ -17,7 +17,7 @@ use super::world::{World, node_id};
 use crate::control::job::JobState;
 use crate::control::lifecycle::{NodeState, NodeStatus};
 use crate::engine::Engine;
-use crate::id::{AccountId, BucketName};
+use crate::id::{AccountId, BucketName, NodeId};
 use crate::port::{Bucket, Environment, Meta};
 use crate::testing::{Budget, Stuck};
 use crate::{Error, Result};
@@ -40,11 +40,13 @@ pub(super) fn run(world: &Arc<World>) {
     let mut round = 0;
     while left > 0 && round_of(world, world.plan.operations / (1 + 2 * round)).is_some() {
         (left, round) = (left - 1, round + 1);
-        match phase(world, "restore", restored::put_back(world)) {
+        if !world.copies().is_taken() {
+            continue;
+        }
+        match phase(world, "restore", restore(world)) {
             None => break,
             // What came of it is seen in another round.
-            Some(Ok(true)) => left = left.max(1),
-            Some(Ok(false)) => {}
+            Some(Ok(())) => left = left.max(1),
             Some(Err(error)) => unexpected(world, &error),
         }
     }
@@ -79,6 +81,32 @@ fn round_of(world: &Arc<World>, operations: u32) -> Option<()> {
     world.damage().clear();
     world.copies().clear();
     world.violation().is_none().then_some(())
+}
+
+/// Time goes on after the copy: nodes are drained, others filled, and what is left behind is collected. Then the copy is put back.
+async fn restore(world: &Arc<World>) -> Result<()> {
+    let engine = gateway::engine(world, 0, 1 << 34);
+    let spare = usize::from(world.plan.nodes).saturating_sub(world.plan.policy.scheme.total()).max(1);
+    let times = world.dice().below(4);
+    for _ in 0..times {
+        engine.refresh_nodes().await?;
+        let statuses = engine.node_statuses();
+        let online = |node: &NodeId| statuses.get(node).is_some_and(|status| status.state == NodeState::Online);
+        let nodes: Vec<NodeId> = (0..world.plan.nodes).map(node_id).filter(online).collect();
+        let first = world.dice().below(nodes.len().max(1));
+        let drained: Vec<NodeId> = nodes.iter().cycle().skip(first).take(spare.min(nodes.len() / 2)).copied().collect();
+        for node in &drained {
+            engine.drain_node(*node).await?;
+        }
+        mend(world, &engine, &engine).await?;
+        for node in &drained {
+            engine.cancel_drain(*node).await?;
+        }
+        watch(world, &engine, &engine).await?;
+    }
+    collect(world, &engine, &engine).await?;
+    world.time.idle().await;
+    restored::put_back(world).await
 }
 
 fn unexpected(world: &World, error: &Error) {

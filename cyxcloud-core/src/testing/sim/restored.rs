@@ -36,6 +36,11 @@ pub(super) struct Copies {
 }
 
 impl Copies {
+    /// Whether there is a copy that is to be put back.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.is_some()
+    }
+
     /// Whether the record's copy was missing when the metadata were restored and has not been stored since.
     pub(super) fn is_misplaced(&self, node: u8, key: ShardKey) -> bool {
         self.misplaced.contains(&(node, key))
@@ -70,9 +75,9 @@ pub(super) fn take(world: &World) {
     world.event(Event::Phase("a copy of the metadata is taken"));
 }
 
-/// Puts the copy back, if one was taken; whether it was.
-pub(super) async fn put_back(world: &Arc<World>) -> Result<bool> {
-    let Some((meta, ledger)) = world.copies().taken.take() else { return Ok(false) };
+/// Puts the copy back, if one was taken.
+pub(super) async fn put_back(world: &Arc<World>) -> Result<()> {
+    let Some((meta, ledger)) = world.copies().taken.take() else { return Ok(()) };
     world.event(Event::Fault { kind: FaultKind::OldCopy, at: 0 });
     let died = world.ledger().died.clone();
     world.meta.put_back(meta);
@@ -100,7 +105,7 @@ pub(super) async fn put_back(world: &Arc<World>) -> Result<bool> {
         tell(world, &Transaction::Purge { window_ms: 0, limit: usize::MAX }, done)?;
     }
     remember(world);
-    Ok(true)
+    Ok(())
 }
 
 fn tell<T>(world: &Arc<World>, asked: &Transaction, done: Result<T>) -> Result<()>

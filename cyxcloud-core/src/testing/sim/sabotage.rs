@@ -51,7 +51,7 @@ sabotages! {
     /// Readers do not check shards against their roots.
     NoShardChecksum "no-shard-checksum" by &[Checker::I2], within 500;
     /// The collector deletes copies that records do not name without asking for those that they name.
-    HastyCollector "hasty-collector" by &[Checker::I5], within 500;
+    HastyCollector "hasty-collector" by &[Checker::I5], within 100;
 }
 
 impl fmt::Display for Sabotage {
