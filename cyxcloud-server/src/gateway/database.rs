@@ -9,12 +9,14 @@ use cyxcloud_sdk::core::port::{Environment, Meta};
 use cyxcloud_sdk::credential::write_secret;
 use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions, SqliteMeta, share_directory};
 
+use super::copies::seen;
+
 /// Options that say where the metadata are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DatabaseArgs {
     /// Where the metadata are: sqlite:///path/meta.db, or just the path, for the processes of one machine [default: meta.db in the data
     /// directory]; postgres://user:password@host:port/database for those of many.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
     /// Connections to PostgreSQL at most; those of all processes together must stay below its max_connections.
     #[arg(long, env = "CYX_DATABASE_CONNECTIONS", default_value_t = PostgresOptions::default().connections)]
@@ -37,7 +39,7 @@ pub(crate) enum Place {
 }
 
 /// In the data directory of a cluster whose metadata are in PostgreSQL: the id of that database.
-const DATABASE_ID: &str = "database.id";
+pub(super) const DATABASE_ID: &str = "database.id";
 
 impl DatabaseArgs {
     /// The metadata in the file of that name in the data directory.
@@ -50,10 +52,14 @@ impl DatabaseArgs {
     /// # Errors
     /// When it cannot be used; the message says which it is.
     pub async fn open(&self, data_dir: Option<&Path>, env: Arc<dyn Environment>) -> Result<Database> {
-        match self.place(data_dir)? {
-            Place::File(path) => open_file(&path, data_dir, env).await,
-            Place::Postgres(url) => self.open_postgres(&url, data_dir).await,
+        let database = match self.place(data_dir)? {
+            Place::File(path) => open_file(&path, data_dir, env).await?,
+            Place::Postgres(url) => self.open_postgres(&url, data_dir).await?,
+        };
+        if let Some(data_dir) = data_dir {
+            seen::check(data_dir, &*database.meta).await?;
         }
+        Ok(database)
     }
 
     async fn open_postgres(&self, url: &str, data_dir: Option<&Path>) -> Result<Database> {

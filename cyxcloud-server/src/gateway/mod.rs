@@ -3,6 +3,7 @@
 mod args;
 mod call_back;
 pub mod commands;
+mod copies;
 pub mod database;
 mod describe;
 pub mod health;
@@ -40,6 +41,7 @@ use crate::process::{DRAIN, interrupted, log_to_stderr, wait};
 use crate::tls::ListenTls;
 use crate::{http, s3, telemetry, unread_body, upkeep};
 pub use args::{GatewayArgs, NodesArgs, PolicyArgs};
+pub use copies::{BackupArgs, CopyCommand, RestoreArgs};
 use nodes::Nodes;
 use objects::Objects;
 use secrets::JoinToken;
@@ -54,12 +56,15 @@ const MAX_OBJECT_MESSAGE_BYTES: usize = 16 << 20;
 /// Connections of nodes and direct clients at once.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// Runs a gateway until Ctrl-C or SIGTERM.
+/// Runs a gateway until Ctrl-C or SIGTERM, or does what a subcommand asks for.
 ///
 /// # Errors
 /// When something it needs cannot be used; the message says which.
 pub async fn run(args: GatewayArgs) -> Result<()> {
     log_to_stderr();
+    if let Some(command) = &args.command {
+        return copies::run(&args, command).await;
+    }
     let as_json = args.json;
     let gateway = Gateway::start(args).await?;
     gateway.print(as_json)?;
@@ -86,6 +91,7 @@ pub struct Gateway {
     upkeep: Upkeep,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
+    noting: JoinHandle<()>,
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -128,7 +134,11 @@ impl Gateway {
         let upkeep = Upkeep::spawn(ways.engine.clone(), schedule(&args), report);
         let (engine, scheme) = (ways.engine.clone(), if args.listen_tls.is_on() { "https" } else { "http" });
         let servers = vec![http, grpc];
-        Ok(Self { http_addr, grpc_addr, engine, keys, directory, scheme, ways, upkeep, stop, servers, _temporary: temporary })
+        let noting = {
+            let (directory, meta) = (directory.clone(), ways.meta());
+            tokio::spawn(async move { copies::seen::keep_noting(&directory, meta).await })
+        };
+        Ok(Self { http_addr, grpc_addr, engine, keys, directory, scheme, ways, upkeep, stop, servers, noting, _temporary: temporary })
     }
 
     /// Says where everything is: one line of JSON, or a few for people.
@@ -152,6 +162,7 @@ impl Gateway {
     /// Ends it; requests in flight get a while.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        self.noting.abort();
         self.upkeep.stop().await;
         let ended = async {
             for server in self.servers {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use cyxcloud_sdk::Policy;
 use cyxcloud_sdk::core::engine::{Engine, Ports};
-use cyxcloud_sdk::core::port::Environment;
+use cyxcloud_sdk::core::port::{Environment, Meta};
 use cyxcloud_sdk::credential::Identity;
 use cyxcloud_sdk::members::{Registry, RegistryOptions, Watched};
 use cyxcloud_sdk::transport::GrpcTransport;
@@ -25,7 +25,7 @@ pub struct Ways {
     /// The cluster's key.
     pub cluster: Arc<Identity>,
     keeper: JoinHandle<()>,
-    _database: Database,
+    database: Database,
 }
 
 impl Ways {
@@ -60,7 +60,12 @@ impl Ways {
                 registry.keep(&*meta, &*plain, &channels, failed).await;
             }
         });
-        Ok(Self { engine, registry, cluster, keeper, _database: database })
+        Ok(Self { engine, registry, cluster, keeper, database })
+    }
+
+    /// The metadata.
+    pub fn meta(&self) -> Arc<dyn Meta> {
+        self.database.meta.clone()
     }
 }
 

@@ -7,6 +7,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use super::fail::{Fail, Outcome};
+use super::row::unsigned;
 use super::{PostgresOptions, pool};
 
 pub(super) fn environment(url: &str) -> Result<Vec<(&'static str, String)>> {
@@ -31,13 +32,34 @@ pub(super) fn environment(url: &str) -> Result<Vec<(&'static str, String)>> {
     Ok(found.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
-pub(super) async fn is_empty(url: &str) -> Result<bool> {
+pub(super) async fn look(url: &str) -> Result<Option<PostgresCopy>> {
     let pool = pool(url, &PostgresOptions { connections: 1, ..PostgresOptions::default() })?;
     let look = async {
         let c = pool.get().await?;
-        let row = c.query_one("SELECT to_regnamespace('cyx') IS NULL", &[]).await?;
-        Ok(row.try_get(0)?)
+        let is_ours: bool = c.query_one("SELECT to_regclass('cyx.cluster') IS NOT NULL", &[]).await?.try_get(0)?;
+        if !is_ours {
+            return Ok(None);
+        }
+        let row = c.query_one(LOOK, &[]).await?;
+        let (last_epoch, users): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+        Ok(Some(PostgresCopy { id: row.try_get(0)?, last_epoch: unsigned(last_epoch)?, users: unsigned(users)? }))
     };
-    let looked: Outcome<bool> = look.await;
+    let looked: Outcome<Option<PostgresCopy>> = look.await;
     looked.map_err(Fail::into_error)
+}
+
+/// Others that name themselves as [`super::PostgresMeta`] does count as users.
+const LOOK: &str = "SELECT replace(id::text, '-', ''), last_epoch,
+    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cyxcloud' AND pid <> pg_backend_pid())
+    FROM cyx.cluster WHERE singleton = 1";
+
+/// What there is to say of a database, or of a copy of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresCopy {
+    /// Its id, which a copy shares.
+    pub id: String,
+    /// The last epoch that it has given.
+    pub last_epoch: u64,
+    /// Connections of other processes to it.
+    pub users: u64,
 }

@@ -44,6 +44,7 @@ mod tests;
 mod trash;
 mod usage;
 
+pub use copying::PostgresCopy;
 use fail::{Fail, Outcome};
 use numbers::Numbers;
 use session::{Session, Sessions, look, transact};
@@ -109,17 +110,6 @@ impl PostgresMeta {
         })
     }
 
-    /// The last epoch that was given.
-    ///
-    /// # Errors
-    /// [`cyxcloud_core::ErrorKind::Unavailable`] when it cannot be reached.
-    pub async fn last_epoch(&self) -> Result<u64> {
-        look!(self, c, {
-            let row = c.first(sql::COUNTER, &[]).await?;
-            row::uint(&row.ok_or_else(leases::no_counter)?, 0)
-        })
-    }
-
     /// What programs of the server (`pg_dump`, `pg_restore`) need in their environment to reach the database of `url`. Their command lines are
     /// seen by everybody.
     ///
@@ -129,12 +119,12 @@ impl PostgresMeta {
         copying::environment(url)
     }
 
-    /// Whether the database of `url` has nothing of ours in it. Nothing is made there.
+    /// What is in the database of `url`; None when it has nothing of ours. Nothing is made there.
     ///
     /// # Errors
     /// Those of [`PostgresMeta::open`].
-    pub async fn is_empty(url: &str) -> Result<bool> {
-        copying::is_empty(url).await
+    pub async fn look(url: &str) -> Result<Option<PostgresCopy>> {
+        copying::look(url).await
     }
 
     async fn session(&self) -> Outcome<Session> {

@@ -72,7 +72,6 @@ statements! {
     DELETE_EXPIRED_LEASES = concat!("DELETE FROM cyx.leases WHERE expires < ", now!(1));
     DELETE_ALL_LEASES = "DELETE FROM cyx.leases";
     LOCK_COUNTER = "SELECT last_epoch FROM cyx.cluster WHERE singleton = 1 FOR UPDATE";
-    COUNTER = "SELECT last_epoch FROM cyx.cluster WHERE singleton = 1";
     SET_COUNTER = "UPDATE cyx.cluster SET last_epoch = $1 WHERE singleton = 1";
     INSERT_RESTORE = "INSERT INTO cyx.restores (first, next, at) VALUES ($1, $2, $3)";
     RESTORES = "SELECT first, next, at FROM cyx.restores ORDER BY next";
