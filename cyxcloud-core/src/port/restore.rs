@@ -55,7 +55,9 @@ mod tests {
         let now = Timestamp(1_800_000_000_000);
         let first = Restore::of(7, 9, 0, now).unwrap();
         assert_eq!((first.from, first.at), (7, now));
-        assert!(first.to > 9 + Restore::GAP && first.covers(7) && first.covers(first.to - 1) && !first.covers(first.to) && !first.covers(6));
+        assert!(
+            first.to > 9 + Restore::GAP && first.covers(7) && first.covers(first.to - 1) && !first.covers(first.to) && !first.covers(6)
+        );
         let again = Restore::of(7, 9, 0, now.plus_ms(1)).unwrap();
         assert!(again.to > first.to + 1_000_000, "a second restore of the same copy knows nothing of the first, but for the time");
         let told = Restore::of(7, 9, first.to + 5, Timestamp(0)).unwrap();

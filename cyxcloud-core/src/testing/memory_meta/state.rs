@@ -6,7 +6,9 @@ use crate::control::job::Job;
 use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
 use crate::id::{BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
-use crate::port::{AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Restore, Upload, Usage};
+use crate::port::{
+    AccessKey, Bucket, CompleteUpload, NewVersion, NodeRecord, Object, ObjectHead, Part, Precondition, Restore, Upload, Usage,
+};
 use crate::{Error, Result, Timestamp};
 
 #[derive(Clone, Debug, Default)]

@@ -246,7 +246,18 @@ async fn collect(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result
     for _ in 0..MAX_ROUNDS {
         let (one, two) = join(a.collect_garbage(), b.collect_garbage()).await;
         let (one, two) = (one?, two?);
-        if one.trash + two.trash + one.chunks + two.chunks + one.orphans + two.orphans + one.chunks_left + two.chunks_left + one.adopted + two.adopted == 0 {
+        if one.trash
+            + two.trash
+            + one.chunks
+            + two.chunks
+            + one.orphans
+            + two.orphans
+            + one.chunks_left
+            + two.chunks_left
+            + one.adopted
+            + two.adopted
+            == 0
+        {
             return Ok(());
         }
         if one.trash + two.trash > 0 {

@@ -133,7 +133,8 @@ fn misplace(world: &World) {
     let named: Vec<(u8, ShardKey)> = {
         let ledger = world.ledger();
         let live = ledger.chunks.iter().filter(|(_, chunk)| chunk.refs > 0);
-        let copies = live.flat_map(|(id, chunk)| chunk.copies.iter().map(|copy| (copy.node.0[0], ShardKey { chunk: *id, index: copy.shard })));
+        let copies =
+            live.flat_map(|(id, chunk)| chunk.copies.iter().map(|copy| (copy.node.0[0], ShardKey { chunk: *id, index: copy.shard })));
         copies.collect()
     };
     for (node, key) in named {

@@ -1,6 +1,8 @@
 //! A copy is made under a temporary name, synced, and only then given its own.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,7 +23,9 @@ pub(super) async fn run(args: &GatewayArgs, backup: &BackupArgs) -> Result<()> {
     let beside = parent(target);
     std::fs::create_dir_all(&beside).with_context(|| format!("cannot make {}", beside.display()))?;
     // Readable by nobody else, and removed when something goes wrong.
-    let unfinished = tempfile::Builder::new().prefix(".unfinished-backup-").tempdir_in(&beside).context("cannot make a directory")?;
+    let private = Permissions::from_mode(0o700);
+    let unfinished = tempfile::Builder::new().prefix(".unfinished-backup-").permissions(private).tempdir_in(&beside);
+    let unfinished = unfinished.with_context(|| format!("cannot make a directory in {}", beside.display()))?;
     let taken = OffsetDateTime::now_utc().format(&Rfc3339).context("the clock shows a year that cannot be written")?;
     if !args.json {
         eprintln!("copying the metadata to {}", target.display());
@@ -83,8 +87,9 @@ fn secrets(args: &GatewayArgs, to: &Path) -> Result<()> {
             // The token and the first key may come from the environment.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !matches!(name, "seal.key" | "cluster.key") => {}
             Err(e) => {
-                return Err(e)
-                    .with_context(|| format!("cannot read {}; name the data directory with --data-dir, or say --without-keys", path.display()));
+                return Err(e).with_context(|| {
+                    format!("cannot read {}; name the data directory with --data-dir, or say --without-keys", path.display())
+                });
             }
         }
     }

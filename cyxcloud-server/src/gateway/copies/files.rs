@@ -58,7 +58,8 @@ impl Manifest {
     /// The manifest of the backup in `directory`, whose files are all as they were when it was made.
     pub(super) fn verified(directory: &Path) -> Result<Self> {
         let path = directory.join(MANIFEST);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("{} is no backup: cannot read {MANIFEST}", directory.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("{} is no backup: cannot read {MANIFEST}", directory.display()))?;
         let format = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|value| value["format"].as_u64());
         ensure!(
             format.is_none_or(|format| format == u64::from(FORMAT)),

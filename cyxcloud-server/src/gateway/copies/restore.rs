@@ -37,7 +37,7 @@ pub(super) async fn run(args: &GatewayArgs, restore: &RestoreArgs) -> Result<()>
             args.data_dir.display()
         );
     }
-    println!("start the gateways and rebalancers; others than this need {} and the secrets in their data directories too", seen::FILE);
+    println!("start the gateways, then the rebalancers");
     Ok(())
 }
 

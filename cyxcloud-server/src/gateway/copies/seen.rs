@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cyxcloud_sdk::core::port::{Meta, Restore};
 
 /// The file.
-pub(super) const FILE: &str = "epoch.seen";
+const FILE: &str = "epoch.seen";
 /// How often a running gateway writes it. A copy that is put back unsaid and is older by less goes unnoticed.
 const EVERY: Duration = Duration::from_secs(10);
 /// A lease is begun only for its epoch.

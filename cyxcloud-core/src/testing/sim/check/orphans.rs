@@ -32,7 +32,10 @@ pub(super) fn collected(world: &World, node: u8, key: ShardKey) {
     let live = is_live(world, node, key) && !world.damage().has(node, key);
     world.check(Checker::I5, live.then(|| (format!("{key:?} was deleted from node {node} although an object needs it"), about(key, node))));
     let last = is_last(world, key);
-    world.check(Checker::I5, last.then(|| (format!("the last of {key:?} was deleted from node {node}, and the one recorded is missing"), about(key, node))));
+    world.check(
+        Checker::I5,
+        last.then(|| (format!("the last of {key:?} was deleted from node {node}, and the one recorded is missing"), about(key, node))),
+    );
 }
 
 /// Every copy that metadata name is there, but for what the plan destroyed.
