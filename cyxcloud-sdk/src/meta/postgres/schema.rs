@@ -6,7 +6,7 @@ use deadpool_postgres::Object;
 use super::fail::Outcome;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] =
+pub(super) const MIGRATIONS: &[&str] =
     &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0005_restores.sql")];
 
 /// Of whoever migrates this database; the number is arbitrary and ours.
