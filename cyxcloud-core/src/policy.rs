@@ -38,6 +38,9 @@ pub struct Policy {
     pub gc_grace_ms: u64,
     /// Deleted objects can be restored this long; 0 keeps no trash.
     pub trash_window_ms: u64,
+    /// After the metadata were restored from an older copy, shards of chunks that they do not name are kept this long if they were written since the copy: it
+    /// may have been the wrong one.
+    pub restore_keep_ms: u64,
     /// When nodes are offline, trusted again, drained, removed.
     pub timers: Timers,
     /// Chunks repaired at the same time by one repairer (`REPAIR_PARALLELISM`).
@@ -66,6 +69,7 @@ impl Default for Policy {
             upload_max_ms: 24 * 3_600_000,
             gc_grace_ms: 15 * 60_000,
             trash_window_ms: 0,
+            restore_keep_ms: 7 * 24 * 3_600_000,
             timers: Timers::default(),
             repair_parallelism: 4,
             repair_per_node: 2,

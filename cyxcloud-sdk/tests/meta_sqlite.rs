@@ -314,3 +314,25 @@ fn whoever_shares_the_metadata_keeps_out_who_wants_them_alone() {
         drop(alone);
     });
 }
+
+/// A copy is what was there at one moment, and becomes the metadata again with the restore marked, where nothing is.
+#[tokio::test]
+async fn a_copy_is_made_beside_a_writer_and_put_back() {
+    use cyxcloud_sdk::meta::{copy_file, put_back};
+
+    let directory = tempfile::tempdir().unwrap();
+    let [there, copy, restored] = ["meta.db", "copy", "restored.db"].map(|name| directory.path().join(name));
+    let clock = Arc::new(VirtualTime::new(1));
+    assert_eq!(copy_file(&there, &copy).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let meta = SqliteMeta::open(&there, clock.clone()).await.unwrap();
+    let open = meta.begin_lease(1000).await.unwrap();
+    let copied = copy_file(&there, &copy).await.unwrap();
+    assert_eq!(copied.last_epoch, open.epoch);
+    meta.begin_lease(1000).await.unwrap();
+    let restore = put_back(&copy, &restored, 0, &*clock).await.unwrap();
+    assert_eq!(restore.from, open.epoch);
+    assert_eq!(put_back(&copy, &restored, 0, &*clock).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let again = SqliteMeta::open(&restored, clock).await.unwrap();
+    assert_eq!(again.restores().await.unwrap(), [restore]);
+    assert_eq!(again.begin_lease(1000).await.unwrap().epoch, restore.to);
+}

@@ -22,7 +22,7 @@ const NOT_IN_FILES: [&str; 6] = ["config", "print-config", "check-config", "main
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConfigArgs {
     /// TOML file with the names of these flags as keys. The environment goes before it, flags before both.
-    #[arg(long, env = "CYX_CONFIG", value_name = "PATH")]
+    #[arg(long, env = "CYX_CONFIG", value_name = "PATH", global = true)]
     pub config: Option<PathBuf>,
     /// Print the configuration in force, and where each value comes from, and exit. Secrets are masked.
     #[arg(long)]

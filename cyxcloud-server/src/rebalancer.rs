@@ -115,7 +115,7 @@ impl Rebalancer {
             Some(address) => {
                 let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (--http-addr)"))?;
                 let app =
-                    Router::new().route("/health", get(|| async { "OK" })).merge(health::routes(ways.engine.clone(), ways.redis.clone()));
+                    Router::new().route("/health", get(|| async { "OK" })).merge(health::routes(ways.engine.clone(), ways.redis().clone()));
                 (Some(listener.local_addr()?), Some(tokio::spawn(http::serve(listener, app, wait(stopped)))))
             }
         };

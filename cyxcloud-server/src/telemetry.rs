@@ -40,6 +40,9 @@ pub fn note(report: &Report) {
         Report::Collected(done) => {
             counter!("cyxcloud_collected_chunks_total").increment(done.chunks);
             counter!("cyxcloud_collected_orphans_total").increment(done.orphans);
+            counter!("cyxcloud_adopted_shards_total").increment(done.adopted);
+            gauge!("cyxcloud_kept_after_restore").set(done.kept as f64);
+            gauge!("cyxcloud_unconfirmed_copies").set(done.unconfirmed as f64);
         }
         Report::Scrubbed(done) => {
             counter!("cyxcloud_scrubbed_bytes_total").increment(done.bytes);

@@ -20,6 +20,9 @@ pub struct UpkeepArgs {
     /// Deleted objects can be restored this long (cyxcloud dev-trash); 0 keeps no trash.
     #[arg(long, default_value_t = Policy::default().trash_window_ms)]
     trash_window_ms: u64,
+    /// After a restore of older metadata, shards of objects that they do not know are kept this long: it may have been the wrong copy.
+    #[arg(long, default_value_t = Policy::default().restore_keep_ms)]
+    restore_keep_ms: u64,
     /// Seconds between two scans for chunks that need repair [default: 300].
     #[arg(long, env = "SCAN_INTERVAL_SECS", value_parser = clap::value_parser!(u64).range(1..))]
     scan_interval_secs: Option<u64>,
@@ -51,6 +54,7 @@ impl UpkeepArgs {
         Policy {
             gc_grace_ms: self.gc_grace_ms,
             trash_window_ms: self.trash_window_ms,
+            restore_keep_ms: self.restore_keep_ms,
             repair_parallelism: self.repair_parallelism,
             timers: self.timers.apply(policy.timers),
             ..policy
@@ -142,6 +146,9 @@ pub fn log(report: Report) {
         }
         Report::Balanced(done) if done.moves > 0 => tracing::info!(?done, "balanced"),
         Report::Balanced(_) | Report::Scan(_) | Report::Repaired(_) | Report::Scrubbed(_) => {}
+        Report::Collected(done) if done.adopted + done.kept > 0 => {
+            tracing::info!(?done, "collected garbage; shards were adopted, or are kept, since older metadata were restored");
+        }
         Report::Collected(done) => tracing::debug!(?done, "collected garbage"),
         Report::Failed(what, error) => tracing::warn!(%error, "{what} will be tried again"),
     }

@@ -155,6 +155,13 @@ class Cluster:
         whole = health["status"] == "healthy" and health["shards_missing"] == 0
         return whole and all(node["state"] == "online" and node["reachable"] for node in health["nodes"])
 
+    def healthy_but_lost(self):
+        """The same, but for chunks of which too few shards are left."""
+        health = self.health()
+        busy = {name: count for name, count in health["chunks"].items() if name in ("at_risk", "urgent") and count}
+        degraded = health["chunks"]["degraded"] - health["chunks"].get("lost", 0)
+        return not busy and degraded == 0 and all(node["state"] == "online" and node["reachable"] for node in health["nodes"])
+
     def repaired(self):
         """Bytes that this run of the rebalancer has read and written for repair."""
         return [int(self.metric(self.rebalancer.metrics, f"cyxcloud_repair_bytes_{way}_total")) for way in ("read", "written")]

@@ -31,6 +31,8 @@ pub fn test() -> Result<()> {
     suites::kill9(50)?;
     suites::cluster("kill9", &["--rounds", "3"])?;
     suites::cluster_gateways(2)?;
+    suites::cluster_restore(false)?;
+    suites::cluster_restore(true)?;
     fuzz::run(&[], 15)?;
     neon::run()?;
     println!("every test passed");

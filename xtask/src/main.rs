@@ -68,6 +68,12 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         rounds: u32,
     },
+    /// Takes a backup under load, lets the cluster live on and move its shards, and puts the backup back: nothing acked before it and left alone since may be lost.
+    ClusterRestore {
+        /// With the metadata in PostgreSQL, through pg_dump and pg_restore.
+        #[arg(long)]
+        postgres: bool,
+    },
     /// Freezes nodes of a cluster of processes with SIGSTOP and measures what PUTs and GETs notice of it.
     ClusterFrozen,
     /// Uploads, downloads and repair between network namespaces that lose packets. Needs root and nft, and says when it is skipped.
@@ -160,6 +166,7 @@ fn main() -> anyhow::Result<()> {
         Command::Kill9 { rounds } => suites::kill9(rounds),
         Command::ClusterKill9 { rounds } => suites::cluster("kill9", &["--rounds", &rounds.to_string()]),
         Command::ClusterGateways { rounds } => suites::cluster_gateways(rounds),
+        Command::ClusterRestore { postgres } => suites::cluster_restore(postgres),
         Command::ClusterFrozen => suites::cluster("frozen", &[]),
         Command::ClusterNetns => suites::cluster("netns", &[]),
         Command::StoreCrash { rounds, cuts } => store_crash::run(rounds, cuts),

@@ -75,6 +75,15 @@ pub fn cluster_gateways(rounds: u32) -> Result<()> {
     cluster("gateways", &["--rounds", &rounds.to_string()])
 }
 
+/// A backup that is put back after the cluster has lived on, in a file or in PostgreSQL.
+pub fn cluster_restore(postgres: bool) -> Result<()> {
+    if postgres {
+        meta::install()?;
+        return cluster("restore", &["--postgres"]);
+    }
+    cluster("restore", &[])
+}
+
 /// `kill -9` in the middle of writes.
 pub fn kill9(rounds: u32) -> Result<()> {
     python("tests/faults/kill9.py", &["--rounds", &rounds.to_string()])

@@ -1,10 +1,14 @@
 //! GC: shards of dead chunks, and shards nobody ever committed. Both go only below the fence of live leases.
+//!
+//! A copy that a record does not name although it names the chunk is looked at by `adopt` first. After a restore of an older copy of the metadata, shards of
+//! chunks that they do not know, or know as dead, are kept for a while if they may have been written since the copy.
 
 use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
 
 use super::Engine;
+use super::adopt::{Recent, Surplus};
 use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, Copy};
 use crate::id::{ChunkId, NodeId, ShardKey};
@@ -35,6 +39,23 @@ pub struct Collected {
     pub nodes_away: u64,
     /// Deleted objects whose time in the trash was over.
     pub trash: u64,
+    /// Copies that records name now, since those they named were missing.
+    pub adopted: u64,
+    /// Copies beside those that a record names, left where they are until those have proven themselves.
+    pub unconfirmed: u64,
+    /// Shards kept because an older copy of the metadata was restored, and it may have been the wrong one ([`crate::policy::Policy::restore_keep_ms`]).
+    pub kept: u64,
+}
+
+/// What a page of a node's shards holds that no record places there.
+#[derive(Default)]
+struct Unplaced {
+    /// Shards of chunks that nobody knows.
+    orphans: Vec<ShardKey>,
+    /// Copies of known chunks.
+    surplus: Vec<Surplus>,
+    /// Shards that are kept after a restore.
+    kept: u64,
 }
 
 impl Engine {
@@ -51,21 +72,22 @@ impl Engine {
         let mut done = Collected { trash, ..Collected::default() };
         self.meta().prune_jobs(JOBS_KEPT_MS).await?;
         while self.meta().prune_notes(NOTES_PAGE).await? >= NOTES_PAGE as u64 {}
-        self.collect_dead(&mut done).await?;
+        let restores = self.recent_restores().await?;
+        self.collect_dead(&restores, &mut done).await?;
         for node in self.view().nodes().iter().map(|n| n.id) {
-            self.collect_orphans(node, &mut done).await?;
+            self.collect_orphans(node, &restores, &mut done).await?;
         }
         Ok(done)
     }
 
-    async fn collect_dead(&self, done: &mut Collected) -> Result<()> {
+    async fn collect_dead(&self, restores: &Recent, done: &mut Collected) -> Result<()> {
         let mut after: Option<ChunkId> = None;
         loop {
             let dead = self.meta().claim_dead_chunks(self.policy.gc_grace_ms, after, PAGE).await?;
             let Some(last) = dead.chunks.last() else { return Ok(()) };
             after = Some(last.id);
             for chunk in &dead.chunks {
-                if self.delete_shards(chunk, dead.fence).await && self.meta().finish_dead_chunk(chunk.id, dead.fence).await? {
+                if self.delete_shards(chunk, dead.fence, restores).await && self.meta().finish_dead_chunk(chunk.id, dead.fence).await? {
                     done.chunks += 1;
                 } else {
                     done.chunks_left += 1;
@@ -76,16 +98,29 @@ impl Engine {
 
     /// True when every copy is gone. A node that was removed is not waited for: should it ever return, its shards are orphans. One that is known
     /// to be away is not asked, which could take its time for every chunk.
-    async fn delete_shards(&self, chunk: &ChunkRecord, fence: u64) -> bool {
+    async fn delete_shards(&self, chunk: &ChunkRecord, fence: u64, restores: &Recent) -> bool {
         let statuses = self.node_statuses();
         let belongs = |node: NodeId| statuses.get(&node).is_none_or(NodeStatus::belongs);
         let copies: Vec<Copy> = chunk.copies.iter().filter(|copy| belongs(copy.node)).copied().collect();
         let view = self.view();
         let is_away = |node: NodeId| view.node(node).is_none_or(|node| !node.reachable);
         let (away, there): (Vec<Copy>, Vec<Copy>) = copies.into_iter().partition(|copy| is_away(copy.node));
-        let deletes = there.into_iter().map(|copy| self.delete(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence));
+        let delete = |copy: Copy| self.delete_dead(copy.node, ShardKey { chunk: chunk.id, index: copy.shard }, fence, restores);
+        let deletes = there.into_iter().map(delete);
         let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(PARALLEL).collect().await;
         away.is_empty() && outcomes.iter().all(|outcome| matches!(outcome, Ok(Deleted::Gone | Deleted::Absent)))
+    }
+
+    /// A chunk that died before the copy was taken may have been written again since, by somebody whom a newer copy knows.
+    async fn delete_dead(&self, node: NodeId, key: ShardKey, fence: u64, restores: &Recent) -> Result<Deleted> {
+        if restores.any() {
+            match self.call(node, NodeRequest::Stat { keys: vec![key] }).await? {
+                NodeResponse::Stats(stats) if stats.iter().flatten().any(|stat| restores.covers(stat.epoch)) => return Ok(Deleted::Kept),
+                NodeResponse::Stats(_) => {}
+                other => return Err(super::unexpected(node, &other)),
+            }
+        }
+        self.delete(node, key, fence).await
     }
 
     async fn delete(&self, node: NodeId, key: ShardKey, fence: u64) -> Result<Deleted> {
@@ -95,7 +130,7 @@ impl Engine {
         }
     }
 
-    async fn collect_orphans(&self, node: NodeId, done: &mut Collected) -> Result<()> {
+    async fn collect_orphans(&self, node: NodeId, restores: &Recent, done: &mut Collected) -> Result<()> {
         // The fence comes first: whoever commits after the metadata are read below holds a lease at or above it.
         let fence = self.meta().fence().await?;
         let mut after = None;
@@ -106,26 +141,37 @@ impl Engine {
             };
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.key);
-            let orphans = self.orphans(node, fence, &page).await?;
-            let deletes = orphans.into_iter().map(|key| self.delete(node, key, fence));
+            let unplaced = self.unplaced(node, fence, &page, restores).await?;
+            done.kept += unplaced.kept;
+            // Whoever has come to rely on a copy since the records were read has stored it again, at or above the fence.
+            let spare = self.settle_surplus(unplaced.surplus, done).await?;
+            let orphans = unplaced.orphans.into_iter().chain(spare);
+            let deletes = orphans.map(|key| self.delete(node, key, fence));
             let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(PARALLEL).collect().await;
             done.orphans += outcomes.iter().filter(|outcome| matches!(outcome, Ok(Deleted::Gone))).count() as u64;
         }
     }
 
     /// Those of `page` that lie below the fence and that no record places on `node`.
-    async fn orphans(&self, node: NodeId, fence: u64, page: &[ShardInfo]) -> Result<Vec<ShardKey>> {
-        let old: Vec<ShardKey> = page.iter().filter(|info| info.epoch < fence).map(|info| info.key).collect();
-        let ids: Vec<ChunkId> = old.iter().map(|key| key.chunk).collect::<BTreeSet<_>>().into_iter().collect();
+    async fn unplaced(&self, node: NodeId, fence: u64, page: &[ShardInfo], restores: &Recent) -> Result<Unplaced> {
+        let old: Vec<&ShardInfo> = page.iter().filter(|info| info.epoch < fence).collect();
+        let ids: Vec<ChunkId> = old.iter().map(|info| info.key.chunk).collect::<BTreeSet<_>>().into_iter().collect();
         let records = match self.meta().chunks(&ids).await {
-            Err(e) if e.kind() == ErrorKind::Corrupt => return Ok(Vec::new()),
+            Err(e) if e.kind() == ErrorKind::Corrupt => return Ok(Unplaced::default()),
             other => other?,
         };
-        let placed = |key: &ShardKey| {
-            let at = ids.binary_search(&key.chunk).ok();
-            let record = at.and_then(|at| records[at].as_ref());
-            record.is_some_and(|r| r.holders(key.index).any(|holder| holder == node))
-        };
-        Ok(old.into_iter().filter(|key| !placed(key)).collect())
+        let mut found = Unplaced::default();
+        for info in old {
+            let record = ids.binary_search(&info.key.chunk).ok().and_then(|at| records[at].as_ref());
+            match record {
+                Some(record) if record.holders(info.key.index).any(|holder| holder == node) => {}
+                Some(record) => {
+                    found.surplus.push(Surplus { record: record.clone(), copy: Copy { shard: info.key.index, node } });
+                }
+                None if restores.covers(info.epoch) => found.kept += 1,
+                None => found.orphans.push(info.key),
+            }
+        }
+        Ok(found)
     }
 }

@@ -5,6 +5,7 @@
 //! [`upkeep`] does these unasked, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
 //! administration, copy) goes straight to [`Meta`].
 
+mod adopt;
 mod balance;
 mod delete;
 mod direct;
@@ -71,6 +72,8 @@ pub struct Engine {
     slow: slow::Slow,
     /// False only in the simulator, which must notice.
     verifies_shards: bool,
+    /// The same: whether a copy is given up only when those that its record names are there.
+    confirms_copies: bool,
 }
 
 impl Engine {
@@ -79,7 +82,7 @@ impl Engine {
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when the policy contradicts itself.
     pub fn new(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
-        Self::build(ports, policy, true).map(Arc::new)
+        Self::build(ports, policy).map(Arc::new)
     }
 
     /// An engine with a planted bug: it believes whatever a node sends. The simulator must catch it.
@@ -88,14 +91,25 @@ impl Engine {
     /// Those of [`Engine::new`].
     #[cfg(any(test, feature = "testing"))]
     pub fn gullible(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
-        Self::build(ports, policy, false).map(Arc::new)
+        Ok(Arc::new(Self { verifies_shards: false, ..Self::build(ports, policy)? }))
     }
 
-    fn build(ports: Ports, policy: Policy, verifies_shards: bool) -> Result<Self> {
+    /// An engine with another planted bug: it deletes every copy that a record does not name, without asking for those that it names. The simulator
+    /// must catch it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn hasty(ports: Ports, policy: Policy) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { confirms_copies: false, ..Self::build(ports, policy)? }))
+    }
+
+    fn build(ports: Ports, policy: Policy) -> Result<Self> {
         policy.validate()?;
         let (nodes, suspects, slow) = Default::default();
         let buffers = Pool::new(policy.idle_buffer_bytes);
-        Ok(Self { ports, policy, coders: Mutex::default(), buffers, nodes, suspects, slow, verifies_shards })
+        let coders = Mutex::default();
+        Ok(Self { ports, policy, coders, buffers, nodes, suspects, slow, verifies_shards: true, confirms_copies: true })
     }
 
     /// The metadata store.

@@ -69,11 +69,11 @@ impl Engine {
         Ok(Some(Page { chunks, held, answered }))
     }
 
-    /// One chunk, compared with what nodes hold of it.
-    pub(super) async fn survey_chunk(&self, record: ChunkRecord) -> Page {
+    /// One chunk, compared with what nodes hold of it: in a large cluster those that its record names, unless all are to be asked.
+    pub(super) async fn survey_chunk(&self, record: ChunkRecord, everywhere: bool) -> Page {
         let view = self.view();
         let named = |node: NodeId| record.copies.iter().any(|copy| copy.node == node);
-        let asked = |node: &&NodeView| node.reachable && (view.nodes().len() <= ASK_ALL || named(node.id));
+        let asked = |node: &&NodeView| node.reachable && (everywhere || view.nodes().len() <= ASK_ALL || named(node.id));
         let nodes = view.nodes().iter().filter(asked).map(|node| node.id).collect();
         let (from, limit) = (record.id.before().map(after), record.scheme.total() + 1);
         let chunks = vec![record];

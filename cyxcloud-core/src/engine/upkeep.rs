@@ -106,6 +106,7 @@ impl Engine {
         if schedule.repair_ms == 0 {
             return;
         }
+        report_failure(report, "adopting what lies elsewhere than the restored metadata say", self.adopt_first(report).await);
         let mut given_up = GivenUp::new();
         loop {
             // What lies on a node that is given up is known at once; the scan of all chunks, which takes its time in a large cluster, comes after.
@@ -139,6 +140,27 @@ impl Engine {
             all.add(self.plan_repairs_of(node).await?);
         }
         Ok(all)
+    }
+
+    /// After a restore of an older copy of the metadata: looks what lies where before anything is made anew. What repair would miss at the
+    /// place of then is mostly to be found at that of now, once all nodes are back.
+    async fn adopt_first(&self, report: &(dyn Fn(Report) + Send + Sync)) -> Result<()> {
+        if !self.recent_restores().await?.any() {
+            return Ok(());
+        }
+        let begun = self.now();
+        while !self.all_are_back() && self.now() < begun.plus_ms(self.policy.timers.offline_after_ms) {
+            self.env().sleep(self.policy.timers.heartbeat_ms).await;
+        }
+        report(Report::Collected(self.collect_garbage().await?));
+        Ok(())
+    }
+
+    /// Whether every node that belongs to the cluster answers.
+    fn all_are_back(&self) -> bool {
+        let statuses = self.node_statuses();
+        let belongs = |node: NodeId| statuses.get(&node).is_none_or(NodeStatus::belongs);
+        !statuses.is_empty() && self.view().nodes().iter().all(|node| node.reachable || !belongs(node.id))
     }
 
     /// Repairs until no job is due or the next scan is; then, or when somebody is in a hurry, the nodes newly given up. A long queue must not keep a

@@ -25,7 +25,7 @@ use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Copy, Manifest};
 use crate::data::placement::Domains;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
-use crate::port::NoteName;
+use crate::port::{NoteName, Restore};
 use crate::{Error, Result, Timestamp};
 
 /// A bucket.
@@ -465,6 +465,12 @@ pub trait Meta: Send + Sync + 'static {
     async fn fence(&self) -> Result<u64>;
     /// Drops every lease: only for a process that has the cluster to itself and knows that all former writers are dead.
     async fn drop_all_leases(&self) -> Result<()>;
+
+    /// Says that these metadata are an older copy that was put back: records the [`Restore`], sets the counter of epochs ahead of everything given since the copy, of
+    /// which `seen` is the highest that the caller knows, and drops every lease. Only for a caller that knows that all former writers are dead.
+    async fn mark_restored(&self, seen: u64) -> Result<Restore>;
+    /// The restores that are recorded, oldest first.
+    async fn restores(&self) -> Result<Vec<Restore>>;
 
     /// Makes an object visible, counting its chunks and releasing those of the version it replaces.
     /// A chunk that is known already takes the copies of this commit: they were just proven durable.

@@ -6,6 +6,7 @@ mod environment;
 mod members;
 mod meta;
 mod note;
+mod restore;
 mod store;
 mod transport;
 
@@ -16,5 +17,6 @@ pub use meta::{
     Metadata, NewVersion, NodeRecord, Object, ObjectHead, Part, PartChoice, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
 };
 pub use note::{MAX_NOTE_BYTES, NoteName};
+pub use restore::Restore;
 pub use store::{Deleted, ShardInfo, Space, Store};
 pub use transport::{NodeRequest, NodeResponse, ShardStat, Transport};

@@ -10,7 +10,7 @@ pub mod store_suite;
 pub mod transport_suite;
 mod virtual_time;
 
-pub use memory_meta::MemoryMeta;
+pub use memory_meta::{MemoryCopy, MemoryMeta};
 pub use memory_nodes::{Fault, MemoryNodes};
 pub use memory_store::MemoryStore;
 pub use random::SplitMix64;

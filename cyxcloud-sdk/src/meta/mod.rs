@@ -8,10 +8,10 @@ mod redis;
 mod sqlite;
 
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresMeta, PostgresOptions};
+pub use postgres::{PostgresCopy, PostgresMeta, PostgresOptions};
 #[cfg(feature = "redis")]
 pub use redis::{RedisMeta, RedisOptions, RedisStats};
-pub use sqlite::{SqliteMeta, WriteStats};
+pub use sqlite::{Copied, SqliteMeta, WriteStats, copy_file, put_back};
 
 use std::io;
 use std::path::Path;
@@ -30,7 +30,10 @@ pub fn share_directory(directory: &Path) -> Result<DirectoryLock> {
 }
 
 /// Takes the metadata in `directory` for this process alone.
-pub(crate) fn take_directory(directory: &Path) -> Result<DirectoryLock> {
+///
+/// # Errors
+/// [`cyxcloud_core::ErrorKind::Conflict`] when somebody uses it, [`cyxcloud_core::ErrorKind::Internal`] when it cannot be used.
+pub fn take_directory(directory: &Path) -> Result<DirectoryLock> {
     lock(directory, DirectoryLock::take)
 }
 

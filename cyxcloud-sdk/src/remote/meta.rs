@@ -10,7 +10,7 @@ use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use cyxcloud_proto::gateway::v1 as message;
@@ -177,6 +177,14 @@ impl Meta for RemoteMeta {
 
     async fn drop_all_leases(&self) -> Result<()> {
         inside("dropping leases")
+    }
+
+    async fn mark_restored(&self, _: u64) -> Result<Restore> {
+        inside("marking a restore")
+    }
+
+    async fn restores(&self) -> Result<Vec<Restore>> {
+        inside("the list of restores")
     }
 
     async fn list_trash(&self, _: BucketId, _: &str, _: Option<(String, VersionId)>, _: usize) -> Result<Vec<Trashed>> {

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser};
 use cyxcloud_sdk::transport::grpc::{AddressGuard, ChannelOptions, Cidr};
 use cyxcloud_sdk::{Policy, Scheme};
 
+use super::copies::CopyCommand;
 use super::database::DatabaseArgs;
 use crate::config::ConfigArgs;
 use crate::tls::{ConnectTls, ListenTls};
@@ -35,7 +36,7 @@ pub struct GatewayArgs {
     #[arg(long, env = "GRPC_AUTH", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub grpc_auth: bool,
     /// Where metadata and keys are kept.
-    #[arg(long, env = "CYX_DATA_DIR", default_value = "gateway-data")]
+    #[arg(long, env = "CYX_DATA_DIR", default_value = "gateway-data", global = true)]
     pub data_dir: PathBuf,
     #[command(flatten)]
     pub(super) nodes: NodesArgs,
@@ -65,8 +66,8 @@ pub struct GatewayArgs {
     /// credential. Not where others have accounts on it.
     #[arg(long)]
     pub local_admin: bool,
-    /// Print one line of JSON when everything listens.
-    #[arg(long)]
+    /// Print one line of JSON when everything listens, or when a subcommand is done.
+    #[arg(long, global = true)]
     pub json: bool,
     /// TLS of both listeners. Certificates of clients are asked for on the gRPC listener only.
     #[command(flatten)]
@@ -74,6 +75,9 @@ pub struct GatewayArgs {
     /// The file, and what is done with it.
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// Something else than to be a gateway. Of the options before it, --data-dir, --database-url, --json and --config may also come after it.
+    #[command(subcommand)]
+    pub command: Option<CopyCommand>,
 }
 
 impl GatewayArgs {

@@ -9,12 +9,14 @@ use cyxcloud_sdk::core::port::{Environment, Meta};
 use cyxcloud_sdk::credential::write_secret;
 use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions, RedisMeta, RedisOptions, SqliteMeta, share_directory};
 
+use super::copies::seen;
+
 /// Options that say where the metadata are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DatabaseArgs {
     /// Where the metadata are: sqlite:///path/meta.db, or just the path, for the processes of one machine [default: meta.db in the data
     /// directory]; postgres://user:password@host:port/database for those of many.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
     /// Connections to PostgreSQL at most; those of all processes together must stay below its max_connections.
     #[arg(long, env = "CYX_DATABASE_CONNECTIONS", default_value_t = PostgresOptions::default().connections)]
@@ -46,7 +48,7 @@ pub(crate) enum Place {
 }
 
 /// In the data directory of a cluster whose metadata are in PostgreSQL: the id of that database.
-const DATABASE_ID: &str = "database.id";
+pub(super) const DATABASE_ID: &str = "database.id";
 
 impl DatabaseArgs {
     /// The metadata in the file of that name in the data directory.
@@ -64,14 +66,13 @@ impl DatabaseArgs {
             Place::File(path) => open_file(&path, data_dir, env).await?,
             Place::Postgres(url) => self.open_postgres(&url, data_dir).await?,
         };
-        match redis_url {
-            None => Ok(database),
-            Some(url) => {
-                let redis = Arc::new(RedisMeta::open(database.meta, url, RedisOptions::default()).await?);
-                greet(&redis).await;
-                Ok(Database { meta: redis.clone(), redis: Some(redis), ..database })
-            }
+        if let Some(data_dir) = data_dir {
+            seen::check(data_dir, &*database.meta).await?;
         }
+        let Some(url) = redis_url else { return Ok(database) };
+        let redis = Arc::new(RedisMeta::open(database.meta, url, RedisOptions::default()).await?);
+        greet(&redis).await;
+        Ok(Database { meta: redis.clone(), redis: Some(redis), ..database })
     }
 
     /// Where Redis is, if anywhere.
@@ -82,11 +83,21 @@ impl DatabaseArgs {
         Ok(Some(url))
     }
 
-    async fn open_postgres(&self, url: &str, data_dir: Option<&Path>) -> Result<Database> {
+    /// How PostgreSQL is used.
+    pub(super) fn postgres_options(&self) -> Result<PostgresOptions> {
         let read =
             |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}, which --database-ca names", path.display()));
         let authorities_pem = self.database_ca.as_ref().map(read).transpose()?;
-        let options = PostgresOptions { connections: self.database_connections, authorities_pem, ..PostgresOptions::default() };
+        Ok(PostgresOptions { connections: self.database_connections, authorities_pem, ..PostgresOptions::default() })
+    }
+
+    /// The file with the authorities to trust, in which case there is TLS.
+    pub(super) fn authorities(&self) -> Option<&Path> {
+        self.database_ca.as_deref()
+    }
+
+    async fn open_postgres(&self, url: &str, data_dir: Option<&Path>) -> Result<Database> {
+        let options = self.postgres_options()?;
         let meta = PostgresMeta::open(url, options).await.context("cannot use the database of --database-url (and --database-ca)")?;
         if meta.is_exposed() {
             tracing::warn!(

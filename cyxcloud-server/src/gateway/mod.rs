@@ -3,6 +3,7 @@
 mod args;
 mod call_back;
 pub mod commands;
+mod copies;
 pub mod database;
 mod describe;
 pub mod health;
@@ -41,6 +42,7 @@ use crate::rate_limit::RateLimit;
 use crate::tls::ListenTls;
 use crate::{http, s3, telemetry, unread_body, upkeep};
 pub use args::{GatewayArgs, NodesArgs, PolicyArgs};
+pub use copies::{BackupArgs, CopyCommand, RestoreArgs};
 use nodes::Nodes;
 use objects::Objects;
 use secrets::JoinToken;
@@ -55,12 +57,15 @@ const MAX_OBJECT_MESSAGE_BYTES: usize = 16 << 20;
 /// Connections of nodes and direct clients at once.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// Runs a gateway until Ctrl-C or SIGTERM.
+/// Runs a gateway until Ctrl-C or SIGTERM, or does what a subcommand asks for.
 ///
 /// # Errors
 /// When something it needs cannot be used; the message says which.
 pub async fn run(args: GatewayArgs) -> Result<()> {
     log_to_stderr();
+    if let Some(command) = &args.command {
+        return copies::run(&args, command).await;
+    }
     let as_json = args.json;
     let gateway = Gateway::start(args).await?;
     gateway.print(as_json)?;
@@ -87,6 +92,7 @@ pub struct Gateway {
     upkeep: Upkeep,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
+    noting: JoinHandle<()>,
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -117,7 +123,7 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         // Clients of S3 prove who they are by their signatures.
         let https = ListenTls { tls_client_ca: None, ..args.listen_tls.clone() }.rustls()?;
-        let limit = RateLimit::new(ways.meta.clone(), env.clone(), args.requests_per_minute);
+        let limit = RateLimit::new(ways.meta().clone(), env.clone(), args.requests_per_minute);
         let app = http_app(&ways, keys.clone(), limit.clone(), &args);
         let grpc = grpc_server(&ways, keys.clone(), limit, env, &args, &directory)?;
         let http = tokio::spawn(http::serve_with(http_listener, https, app, wait(stopped.clone())));
@@ -130,7 +136,11 @@ impl Gateway {
         let upkeep = Upkeep::spawn(ways.engine.clone(), schedule(&args), report);
         let (engine, scheme) = (ways.engine.clone(), if args.listen_tls.is_on() { "https" } else { "http" });
         let servers = vec![http, grpc];
-        Ok(Self { http_addr, grpc_addr, engine, keys, directory, scheme, ways, upkeep, stop, servers, _temporary: temporary })
+        let noting = {
+            let (directory, meta) = (directory.clone(), ways.meta());
+            tokio::spawn(async move { copies::seen::keep_noting(&directory, meta).await })
+        };
+        Ok(Self { http_addr, grpc_addr, engine, keys, directory, scheme, ways, upkeep, stop, servers, noting, _temporary: temporary })
     }
 
     /// Says where everything is: one line of JSON, or a few for people.
@@ -154,6 +164,7 @@ impl Gateway {
     /// Ends it; requests in flight get a while.
     pub async fn stop(self) {
         self.stop.send_replace(true);
+        self.noting.abort();
         self.upkeep.stop().await;
         let ended = async {
             for server in self.servers {
@@ -174,7 +185,7 @@ async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
 fn http_app(ways: &Ways, keys: Arc<AccessKeys>, limit: Option<Arc<RateLimit>>, args: &GatewayArgs) -> Router {
     let (etag_md5, domains) = (!args.no_md5_etag, args.domains.clone());
     let config = s3::S3Config { region: REGION.into(), etag_md5, domains, limit, ..s3::S3Config::default() };
-    let mut routes = http::routes(ways.engine.clone()).merge(health::routes(ways.engine.clone(), ways.redis.clone()));
+    let mut routes = http::routes(ways.engine.clone()).merge(health::routes(ways.engine.clone(), ways.redis().clone()));
     if args.local_admin {
         routes = routes.merge(admin::engine_routes(ways.engine.clone(), keys.clone()));
     }
@@ -204,7 +215,7 @@ fn grpc_server(
         let registry = registry.clone();
         Arc::new(move |key: &_| registry.knows_key(key))
     };
-    let authenticate = AuthenticateLayer::new(keys, knows, env.clone(), ways.meta.clone(), limit);
+    let authenticate = AuthenticateLayer::new(keys, knows, env.clone(), ways.meta().clone(), limit);
     let (engine, cluster, call_back) = (ways.engine.clone(), ways.cluster.clone(), args.nodes.channels(&args.listen_tls)?);
     let objects = Objects::new(engine.clone(), registry.clone(), cluster.clone());
     let nodes = Nodes::new(engine, registry, env, cluster, token, args.node_reserve_bytes, call_back);

@@ -25,12 +25,8 @@ pub struct Ways {
     pub registry: Arc<Registry>,
     /// The cluster's key.
     pub cluster: Arc<Identity>,
-    /// The metadata.
-    pub meta: Arc<dyn Meta>,
-    /// Redis, where it is in front of the metadata.
-    pub redis: Option<Arc<RedisMeta>>,
     keeper: JoinHandle<()>,
-    _database: Database,
+    database: Database,
 }
 
 impl Ways {
@@ -65,7 +61,17 @@ impl Ways {
                 registry.keep(&*meta, &*plain, &channels, failed).await;
             }
         });
-        Ok(Self { engine, registry, cluster, meta: database.meta.clone(), redis: database.redis.clone(), keeper, _database: database })
+        Ok(Self { engine, registry, cluster, keeper, database })
+    }
+
+    /// The metadata.
+    pub fn meta(&self) -> Arc<dyn Meta> {
+        self.database.meta.clone()
+    }
+
+    /// Redis, where it is in front of the metadata.
+    pub fn redis(&self) -> Option<Arc<RedisMeta>> {
+        self.database.redis.clone()
     }
 }
 

@@ -23,6 +23,7 @@ impl Engine {
     /// Repairs one chunk until its record names a proven copy of every shard, or the plan has nothing to do.
     pub(super) async fn repair_chunk(&self, epoch: u64, id: ChunkId, lanes: &Lanes, done: &mut Repaired) -> Result<()> {
         let mut known = Known::default();
+        let mut everywhere = false;
         let mut last = Error::unavailable(format!("{id:?} kept changing while it was repaired"));
         for _ in 0..ROUNDS {
             let Some(record) = self.referenced(id).await? else {
@@ -31,10 +32,16 @@ impl Engine {
             };
             // Readers find damage meanwhile, and this repair itself where it reads sources.
             known.bad.extend(self.suspects.of(id));
-            let mut page = self.survey_chunk(record).await;
+            let mut page = self.survey_chunk(record, everywhere).await;
             self.ask_for_unlisted(&mut page, &known).await;
             let record = &page.chunks[0];
-            let step = match self.plan_chunk(record, &page, &self.fleet(), &known)? {
+            let planned = self.plan_chunk(record, &page, &self.fleet(), &known);
+            if planned.is_err() && !everywhere {
+                // Others may have what those have not that the record names, as after a restore of older metadata.
+                everywhere = true;
+                continue;
+            }
+            let step = match planned? {
                 Some((plan, sources)) => {
                     let repair = Repair { engine: self, epoch, record, plan, sources, lanes };
                     repair.carry_out(&mut known, done).await
@@ -113,7 +120,8 @@ impl Engine {
         outcome
     }
 
-    async fn prove_copy(&self, record: &ChunkRecord, copy: Copy) -> Result<()> {
+    /// Demands a random verified group of one copy.
+    pub(in crate::engine) async fn prove_copy(&self, record: &ChunkRecord, copy: Copy) -> Result<()> {
         let len = shard_len(record.scheme, record.size_bytes) as u64;
         let groups = len.div_ceil(GROUP_BYTES).max(1);
         let random = u64::from_le_bytes(self.env().random()[..8].try_into().expect("sixteen bytes begin with eight"));

@@ -1,5 +1,6 @@
 //! The flows over ports in memory, with virtual time.
 
+mod adopting;
 mod collecting;
 mod deleting;
 mod direct;
@@ -26,6 +27,7 @@ const BUCKET: BucketId = BucketId([1; 16]);
 struct World {
     time: VirtualTime,
     nodes: Arc<MemoryNodes>,
+    meta: Arc<MemoryMeta>,
     engine: Arc<Engine>,
 }
 
@@ -43,12 +45,13 @@ impl World {
         let time = VirtualTime::new(1);
         let env: Arc<dyn Environment> = Arc::new(time.clone());
         let nodes = Arc::new(MemoryNodes::new(nodes, capacity_bytes));
-        let ports = Ports { meta: Arc::new(MemoryMeta::new(env.clone())), transport: nodes.clone(), members: nodes.clone(), env };
+        let meta = Arc::new(MemoryMeta::new(env.clone()));
+        let ports = Ports { meta: meta.clone(), transport: nodes.clone(), members: nodes.clone(), env };
         let engine = Engine::new(ports, policy).unwrap();
         let name = BucketName::new("bucket").unwrap();
         let bucket = Bucket { id: BUCKET, name, owner: AccountId([0; 16]), created: engine.now() };
         time.run(engine.meta().create_bucket(bucket)).unwrap();
-        Self { time, nodes, engine }
+        Self { time, nodes, meta, engine }
     }
 
     fn stage(&self, bytes: &[u8], kind: StageKind) -> Result<Staged> {

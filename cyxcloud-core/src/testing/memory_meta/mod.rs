@@ -14,7 +14,7 @@ use crate::data::manifest::{ChunkRecord, Content, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result, Timestamp};
 
@@ -28,6 +28,10 @@ pub struct MemoryMeta {
     state: Mutex<State>,
 }
 
+/// What a [`MemoryMeta`] held at some moment.
+#[derive(Clone, Debug)]
+pub struct MemoryCopy(State);
+
 impl MemoryMeta {
     /// An empty store that goes by the clock of `clock`.
     pub fn new(clock: Arc<dyn Environment>) -> Self {
@@ -37,6 +41,16 @@ impl MemoryMeta {
     /// How often each chunk is referenced, for those that check the count.
     pub fn references(&self) -> BTreeMap<ChunkId, u64> {
         self.state().chunks.values().filter(|chunk| chunk.refs > 0).map(|chunk| (chunk.record.id, chunk.refs)).collect()
+    }
+
+    /// Everything as it is now, to be put back by [`MemoryMeta::put_back`].
+    pub fn copy(&self) -> MemoryCopy {
+        MemoryCopy(self.state().clone())
+    }
+
+    /// Replaces everything by a copy, as restoring a dump does. The restore is yet to be marked.
+    pub fn put_back(&self, copy: MemoryCopy) {
+        *self.state() = copy.0;
     }
 
     fn now(&self) -> Timestamp {
@@ -156,6 +170,22 @@ impl Meta for MemoryMeta {
         state.leases.clear();
         state.reservations.clear();
         Ok(())
+    }
+
+    async fn mark_restored(&self, seen: u64) -> Result<Restore> {
+        let now = self.now();
+        let mut state = self.state();
+        // Whether a lease had expired when the copy was taken, its writer did not know.
+        let lowest = state.leases.keys().next().copied().unwrap_or(state.last_epoch + 1);
+        let restore = Restore::of(lowest, state.last_epoch, seen, now)?;
+        state.last_epoch = restore.to - 1;
+        state.leases.clear();
+        state.restores.push(restore);
+        Ok(restore)
+    }
+
+    async fn restores(&self) -> Result<Vec<Restore>> {
+        Ok(self.state().restores.clone())
     }
 
     async fn commit_object(&self, commit: CommitObject) -> Result<Object> {

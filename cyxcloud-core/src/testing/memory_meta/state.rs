@@ -10,12 +10,12 @@ use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
-    AccessKey, AccountUsage, Bucket, CompleteUpload, NewVersion, NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, Upload,
-    Usage,
+    AccessKey, AccountUsage, Bucket, CompleteUpload, NewVersion, NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, Restore,
+    Upload, Usage,
 };
 use crate::{Error, Result, Timestamp};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) buckets: BTreeMap<BucketName, Bucket>,
     pub(super) objects: BTreeMap<(BucketId, String), Object>,
@@ -40,6 +40,7 @@ pub(super) struct State {
     pub(super) notes: BTreeMap<NoteName, (Bytes, Timestamp)>,
     /// Sums, and when they begin anew.
     pub(super) counters: BTreeMap<NoteName, (u64, Timestamp)>,
+    pub(super) restores: Vec<Restore>,
 }
 
 /// Bytes over time.
@@ -61,7 +62,7 @@ impl Meter {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Chunk {
     pub(super) record: ChunkRecord,
     /// How often objects and parts name it.

@@ -11,6 +11,7 @@ use super::disk::Unsynced;
 use super::faults::FaultKind;
 use super::gateway;
 use super::ops::Client;
+use super::restored;
 use super::trace::{DiskEvent, Event};
 use super::world::{Link, World};
 use crate::engine::Engine;
@@ -18,7 +19,7 @@ use crate::id::ShardKey;
 use crate::testing::Task;
 
 /// What the injector does; the other kinds strike by themselves.
-const INJECTED: [FaultKind; 13] = [
+const INJECTED: [FaultKind; 14] = [
     FaultKind::Crash,
     FaultKind::Partition,
     FaultKind::DeafNode,
@@ -32,6 +33,7 @@ const INJECTED: [FaultKind; 13] = [
     FaultKind::Misdirected,
     FaultKind::MetaOutage,
     FaultKind::GatewayCrash,
+    FaultKind::OldCopy,
 ];
 
 /// All gateways and what is being done to the world.
@@ -119,6 +121,7 @@ impl Fleet {
             FaultKind::BitRot => self.rot(node),
             FaultKind::Misdirected => self.misdirect(node),
             FaultKind::Wipe => self.wipe(node),
+            FaultKind::OldCopy => restored::take(world),
             FaultKind::MetaOutage => {
                 world.event(Event::Fault { kind, at: 0 });
                 let until_ms = world.now_ms() + world.up_to(world.plan.fault_ms.min(30_000));

@@ -247,6 +247,7 @@ impl SimStore {
             damage.mended(self.node, key, epoch)
         }
         drop(damage);
+        self.world.copies().stored(self.node, key);
         self.event(key, DiskEvent::Synced);
     }
 }

@@ -92,6 +92,8 @@ fault_kinds! {
     SlowBody,
     /// A body fails before its end.
     BrokenBody,
+    /// The metadata are restored from an older copy.
+    OldCopy,
 }
 
 /// How often something happens, of a thousand times.
@@ -167,7 +169,22 @@ impl Plan {
         if dice.chance(200) {
             plan.crowd(&mut dice);
         }
+        // With dice of its own, so that the seeds without it are what they were before there was this fault.
+        plan.age(&mut SplitMix64(seed ^ 0x006f_6c64_0000));
         plan
+    }
+
+    /// Has the metadata of some seeds restored from an older copy, with nodes being drained and filled again meanwhile.
+    fn age(&mut self, dice: &mut SplitMix64) {
+        if !dice.chance(250) {
+            return;
+        }
+        self.chances[FaultKind::OldCopy as usize] = 1000;
+        self.policy.restore_keep_ms = [0, 60_000, 600_000][dice.below(3)];
+        for (kind, weight) in [(OpKind::Operate, 6), (OpKind::RunRepairs, 6), (OpKind::Collect, 4)] {
+            let usual = &mut self.mix[kind as usize];
+            *usual = weight.max(*usual);
+        }
     }
 
     /// Makes writers, collectors and repairers meet all the time: races between them are a matter of milliseconds.
@@ -235,6 +252,7 @@ fn policy(dice: &mut SplitMix64, scheme: Scheme) -> Policy {
         upload_max_ms: Policy::default().upload_max_ms,
         gc_grace_ms: [1_000, 60_000, 900_000][dice.below(3)],
         trash_window_ms: if dice.chance(350) { dice.within(10_000..=600_000) } else { 0 },
+        restore_keep_ms: Policy::default().restore_keep_ms,
         timers,
         repair_parallelism: 1 + dice.below(6),
         repair_per_node: 1 + dice.below(4),
@@ -265,7 +283,8 @@ fn chances(dice: &mut SplitMix64) -> [Permille; FaultKind::ALL.len()] {
     let mut chances = [0; FaultKind::ALL.len()];
     // Some seeds have no fault but concurrency; the others some of all.
     let on = [0, 150, 300, 500][dice.below(8).min(3)];
-    for kind in FaultKind::ALL {
+    // An old copy is drawn by itself.
+    for kind in FaultKind::ALL.iter().filter(|kind| **kind != FaultKind::OldCopy) {
         let strengths = strength(*kind);
         let chance = strengths[dice.below(strengths.len())];
         if dice.chance(on) {

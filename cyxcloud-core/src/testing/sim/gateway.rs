@@ -28,7 +28,11 @@ pub(super) fn engine(world: &Arc<World>, number: u8, life: u64) -> Arc<Engine> {
         members: Arc::new(SimMembers::new(world.clone(), number)),
         env: Arc::new(SimEnv::of_gateway(world.clone(), number, life)),
     };
-    let make = if world.sabotage == Some(Sabotage::NoShardChecksum) { Engine::gullible } else { Engine::new };
+    let make = match world.sabotage {
+        Some(Sabotage::NoShardChecksum) => Engine::gullible,
+        Some(Sabotage::HastyCollector) => Engine::hasty,
+        _ => Engine::new,
+    };
     make(ports, world.plan.policy.clone()).unwrap()
 }
 

@@ -22,7 +22,7 @@ use crate::data::manifest::ChunkRecord;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result};
 
@@ -217,6 +217,12 @@ impl Meta for SimMeta {
     }
     async fn drop_all_leases(&self) -> Result<()> {
         forward!(self, drop_all_leases())
+    }
+    async fn mark_restored(&self, seen: u64) -> Result<Restore> {
+        forward!(self, mark_restored(seen))
+    }
+    async fn restores(&self) -> Result<Vec<Restore>> {
+        forward!(self, restores())
     }
     async fn commit_object(&self, mut commit: CommitObject) -> Result<Object> {
         let asked = Transaction::Commit(commit.clone());

@@ -5,6 +5,7 @@
 //! [`Sabotage`] plants bugs to show that the checkers find them.
 //!
 //! * `faults`: what goes wrong in a seed; `chaos` makes it go wrong
+//! * `restored`: the metadata put back from an older copy
 //! * `disk`, `network`, `meta`, `gateway`: the simulated ports
 //! * `ops`, `reads`, `writes`, `multipart`: what clients do; `content`: bytes that name themselves
 //! * `check/`: the promises; `phases`: the course of a seed
@@ -23,6 +24,7 @@ mod ops;
 mod phases;
 mod reads;
 pub mod regressions;
+mod restored;
 mod sabotage;
 mod trace;
 mod world;

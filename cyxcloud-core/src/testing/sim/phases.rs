@@ -8,15 +8,17 @@ use futures::future::join;
 
 use super::chaos::Fleet;
 use super::check::{Checker, counts, orphans, readable, uploads, whole};
+use super::faults::FaultKind;
 use super::gateway;
 use super::ops::{ACCOUNT, Client, OpKind, bucket_id};
+use super::restored;
 use super::sabotage::Sabotage;
 use super::trace::{About, Event};
 use super::world::{World, node_id};
 use crate::control::job::JobState;
 use crate::control::lifecycle::{NodeState, NodeStatus};
 use crate::engine::Engine;
-use crate::id::BucketName;
+use crate::id::{BucketName, NodeId};
 use crate::port::{Bucket, Environment, Meta};
 use crate::testing::{Budget, Stuck};
 use crate::{Error, Result};
@@ -39,10 +41,18 @@ pub(super) fn run(world: &Arc<World>) {
         let quota_bytes = if world.sabotage == Some(Sabotage::LooseQuota) { 2 * quota_bytes } else { quota_bytes };
         world.time.run(world.meta.set_quota(ACCOUNT, Some(quota_bytes))).unwrap();
     }
-    let rounds = 1 + u32::from(world.dice().chance(150));
-    for round in 0..rounds {
-        if round_of(world, world.plan.operations / (1 + 2 * round)).is_none() {
-            break;
+    let mut left = 1 + u32::from(world.dice().chance(150));
+    let mut round = 0;
+    while left > 0 && round_of(world, world.plan.operations / (1 + 2 * round)).is_some() {
+        (left, round) = (left - 1, round + 1);
+        if !world.copies().is_taken() {
+            continue;
+        }
+        match phase(world, "restore", restore(world)) {
+            None => break,
+            // What came of it is seen in another round.
+            Some(Ok(())) => left = left.max(1),
+            Some(Err(error)) => unexpected(world, &error),
         }
     }
     world.time.clear();
@@ -69,11 +79,39 @@ fn round_of(world: &Arc<World>, operations: u32) -> Option<()> {
     world.history().settle();
     phase(world, "check before repair", check(world, first))?;
     phase(world, "repair", repair(world, first, last))?.unwrap_or_else(|error| unexpected(world, &error));
+    world.copies().clear();
     phase(world, "check after repair", check(world, last))?;
     phase(world, "check what lies there", check_whole(world, first))?.unwrap_or_else(|error| unexpected(world, &error));
     phase(world, "everything lands again", world.time.idle())?;
     world.damage().clear();
+    world.copies().clear();
     world.violation().is_none().then_some(())
+}
+
+/// Time goes on after the copy: nodes are drained, others filled, and what is left behind is collected. Then the copy is put back.
+async fn restore(world: &Arc<World>) -> Result<()> {
+    let engine = gateway::engine(world, 0, 1 << 34);
+    let spare = usize::from(world.plan.nodes).saturating_sub(world.plan.policy.scheme.total()).max(1);
+    let times = world.dice().below(4);
+    for _ in 0..times {
+        engine.refresh_nodes().await?;
+        let statuses = engine.node_statuses();
+        let online = |node: &NodeId| statuses.get(node).is_some_and(|status| status.state == NodeState::Online);
+        let nodes: Vec<NodeId> = (0..world.plan.nodes).map(node_id).filter(online).collect();
+        let first = world.dice().below(nodes.len().max(1));
+        let drained: Vec<NodeId> = nodes.iter().cycle().skip(first).take(spare.min(nodes.len() / 2)).copied().collect();
+        for node in &drained {
+            engine.drain_node(*node).await?;
+        }
+        mend(world, &engine, &engine).await?;
+        for node in &drained {
+            engine.cancel_drain(*node).await?;
+        }
+        watch(world, &engine, &engine).await?;
+    }
+    collect(world, &engine, &engine).await?;
+    world.time.idle().await;
+    restored::put_back(world).await
 }
 
 fn unexpected(world: &World, error: &Error) {
@@ -101,7 +139,10 @@ fn phase<T>(world: &World, name: &'static str, work: impl Future<Output = T>) ->
 async fn check(world: &Arc<World>, engine: &Arc<Engine>) {
     orphans::nothing_live_is_missing(world);
     counts::references(world);
-    readable::check(world, engine).await;
+    // What restored metadata have misplaced is to be found by repair first.
+    if !world.copies().any_misplaced() {
+        readable::check(world, engine).await;
+    }
     let client = Client { world: world.clone(), engine: engine.clone(), gateway: 0 };
     client.act(OpKind::List).await;
 }
@@ -205,11 +246,23 @@ async fn scrub(engine: &Arc<Engine>) -> Result<usize> {
 
 async fn collect(world: &Arc<World>, a: &Arc<Engine>, b: &Arc<Engine>) -> Result<()> {
     let policy = &world.plan.policy;
-    world.time.timer(policy.gc_grace_ms.max(policy.lease_ttl_ms) + 1_000).await;
+    let keep_ms = if world.plan.on(FaultKind::OldCopy) { policy.restore_keep_ms } else { 0 };
+    world.time.timer(policy.gc_grace_ms.max(policy.lease_ttl_ms).max(keep_ms) + 1_000).await;
     for _ in 0..MAX_ROUNDS {
         let (one, two) = join(a.collect_garbage(), b.collect_garbage()).await;
         let (one, two) = (one?, two?);
-        if one.trash + two.trash + one.chunks + two.chunks + one.orphans + two.orphans + one.chunks_left + two.chunks_left == 0 {
+        if one.trash
+            + two.trash
+            + one.chunks
+            + two.chunks
+            + one.orphans
+            + two.orphans
+            + one.chunks_left
+            + two.chunks_left
+            + one.adopted
+            + two.adopted
+            == 0
+        {
             return Ok(());
         }
         if one.trash + two.trash > 0 {

@@ -52,6 +52,8 @@ sabotages! {
     NoShardChecksum "no-shard-checksum" by &[Checker::I2], within 500;
     /// Accounts may hold twice their quota.
     LooseQuota "loose-quota" by &[Checker::I6], within 200;
+    /// The collector deletes copies that records do not name without asking for those that they name.
+    HastyCollector "hasty-collector" by &[Checker::I5], within 100;
 }
 
 impl fmt::Display for Sabotage {

@@ -55,4 +55,5 @@ planted! {
     repair_that_does_not_read_back_is_found NoReadBack;
     readers_who_do_not_check_shards_are_found NoShardChecksum;
     a_quota_that_is_not_kept_is_found LooseQuota;
+    a_collector_that_does_not_ask_is_found HastyCollector;
 }

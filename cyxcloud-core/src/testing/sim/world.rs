@@ -14,6 +14,7 @@ use super::disk::{Damage, Disk};
 use super::faults::{FaultKind, Plan};
 use super::network::Lies;
 use super::ops::Numbers;
+use super::restored::Copies;
 use super::sabotage::Sabotage;
 use super::trace::{About, Event, Trace};
 use crate::id::{NodeId, UploadId};
@@ -48,6 +49,7 @@ pub(super) struct World {
     /// Damaged writes strike although the world is calm.
     bad_writes: AtomicBool,
     damage: Mutex<Damage>,
+    copies: Mutex<Copies>,
     ledger: Mutex<Ledger>,
     history: Mutex<History>,
     violation: Mutex<Option<Violation>>,
@@ -110,6 +112,7 @@ impl World {
             calm: AtomicBool::new(false),
             bad_writes: AtomicBool::new(false),
             damage: Mutex::new(Damage::new(plan.policy.scheme.parity())),
+            copies: Mutex::default(),
             ledger: Mutex::default(),
             history: Mutex::default(),
             violation: Mutex::default(),
@@ -189,6 +192,10 @@ impl World {
 
     pub(super) fn damage(&self) -> MutexGuard<'_, Damage> {
         self.damage.lock().unwrap()
+    }
+
+    pub(super) fn copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap()
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {

@@ -122,7 +122,7 @@ fn dead(epoch: u64) -> Error {
     Error::conflict(format!("lease {epoch} is expired or ended"))
 }
 
-fn no_counter() -> Error {
+pub(super) fn no_counter() -> Error {
     Error::corrupt("the database has lost its epoch")
 }
 

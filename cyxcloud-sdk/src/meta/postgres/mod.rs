@@ -17,7 +17,7 @@ use cyxcloud_core::data::manifest::{ChunkRecord, Copy};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use deadpool_postgres::{Pool, Runtime};
@@ -26,6 +26,7 @@ use tokio_postgres::config::TargetSessionAttrs;
 
 mod buckets;
 mod chunks;
+mod copying;
 mod fail;
 mod jobs;
 mod keys;
@@ -36,6 +37,7 @@ mod notes;
 mod numbers;
 mod objects;
 mod quota;
+mod restores;
 mod row;
 mod schema;
 mod session;
@@ -46,6 +48,7 @@ mod tls;
 mod trash;
 mod usage;
 
+pub use copying::PostgresCopy;
 use fail::{Fail, Outcome};
 use numbers::Numbers;
 use session::{Session, Sessions, look, transact};
@@ -117,6 +120,23 @@ impl PostgresMeta {
     /// Whether metadata leave this machine without being encrypted: anybody on the way could read and change them.
     pub fn is_exposed(&self) -> bool {
         self.sessions.tls.is_exposed()
+    }
+
+    /// What programs of the server (`pg_dump`, `pg_restore`) need in their environment to reach the database of `url`. Their command lines are
+    /// seen by everybody.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Invalid`] for a URL that is none.
+    pub fn client_environment(url: &str) -> Result<Vec<(&'static str, String)>> {
+        copying::environment(url)
+    }
+
+    /// What is in the database of `url`; None when it has nothing of ours. Nothing is made there.
+    ///
+    /// # Errors
+    /// Those of [`PostgresMeta::open`].
+    pub async fn look(url: &str, options: &PostgresOptions) -> Result<Option<PostgresCopy>> {
+        copying::look(url, options).await
     }
 
     async fn session(&self) -> Outcome<Session> {
@@ -242,6 +262,17 @@ impl Meta for PostgresMeta {
 
     async fn drop_all_leases(&self) -> Result<()> {
         look!(self, c, c.execute(sql::DELETE_ALL_LEASES, &[]).await.map(|_| ()))
+    }
+
+    async fn mark_restored(&self, seen: u64) -> Result<Restore> {
+        transact!(self, c, {
+            c.begin().await?;
+            restores::mark(c, self.clock(), seen).await
+        })
+    }
+
+    async fn restores(&self) -> Result<Vec<Restore>> {
+        look!(self, c, restores::list(c).await)
     }
 
     async fn commit_object(&self, commit: CommitObject) -> Result<Object> {

@@ -124,6 +124,10 @@ statements! {
     DELETE_LEASE = "DELETE FROM cyx.leases WHERE epoch = $1";
     DELETE_EXPIRED_LEASES = concat!("DELETE FROM cyx.leases WHERE expires < ", now!(1));
     DELETE_ALL_LEASES = "DELETE FROM cyx.leases";
+    LOCK_COUNTER = "SELECT last_epoch FROM cyx.cluster WHERE singleton = 1 FOR UPDATE";
+    SET_COUNTER = "UPDATE cyx.cluster SET last_epoch = $1 WHERE singleton = 1";
+    INSERT_RESTORE = "INSERT INTO cyx.restores (first, next, at) VALUES ($1, $2, $3)";
+    RESTORES = "SELECT first, next, at FROM cyx.restores ORDER BY next";
     FENCE = "SELECT coalesce((SELECT min(epoch) FROM cyx.leases), last_epoch + 1) FROM cyx.cluster WHERE singleton = 1";
 
     OBJECT = concat!("SELECT ", head!(), ", inline, chunks FROM cyx.objects WHERE bucket = $1 AND key = $2");

@@ -15,7 +15,7 @@ fn server() -> &'static Postgres {
 }
 
 /// Tables whose size is bounded by what runs at once or by what people set up.
-const SMALL: [&str; 6] = ["cluster", "leases", "access_keys", "nodes", "node_statuses", "node_numbers"];
+const SMALL: [&str; 7] = ["cluster", "restores", "leases", "access_keys", "nodes", "node_statuses", "node_numbers"];
 
 /// A hundred thousand rows in every other table.
 const FILL: &str = "

@@ -8,7 +8,7 @@ use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Result, Timestamp};
 
@@ -74,6 +74,14 @@ impl Meta for RedisMeta {
 
     async fn drop_all_leases(&self) -> Result<()> {
         self.inner.drop_all_leases().await
+    }
+
+    async fn mark_restored(&self, seen: u64) -> Result<Restore> {
+        self.inner.mark_restored(seen).await
+    }
+
+    async fn restores(&self) -> Result<Vec<Restore>> {
+        self.inner.restores().await
     }
 
     async fn commit_object(&self, commit: CommitObject) -> Result<Object> {

@@ -9,7 +9,7 @@ use super::query::{execute, first, int, uint};
 use super::sql;
 
 /// The one row of `cluster` is made with the table.
-fn no_counter() -> Error {
+pub(super) fn no_counter() -> Error {
     Error::corrupt("the metadata file has lost its epoch")
 }
 

@@ -15,13 +15,14 @@ use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use rusqlite::Connection;
 
 mod buckets;
 mod chunks;
+mod copying;
 mod fail;
 mod jobs;
 mod keys;
@@ -32,12 +33,14 @@ mod objects;
 mod query;
 mod quota;
 mod readers;
+mod restores;
 mod schema;
 mod sql;
 mod trash;
 mod usage;
 mod writer;
 
+pub use copying::{Copied, copy_file, put_back};
 use fail::Outcome;
 use readers::Readers;
 pub use writer::WriteStats;
@@ -157,6 +160,14 @@ impl Meta for SqliteMeta {
 
     async fn drop_all_leases(&self) -> Result<()> {
         self.write(leases::drop_all).await
+    }
+
+    async fn mark_restored(&self, seen: u64) -> Result<Restore> {
+        self.write_now(move |c, now| restores::mark(c, seen, now)).await
+    }
+
+    async fn restores(&self) -> Result<Vec<Restore>> {
+        self.read(restores::list).await
     }
 
     async fn commit_object(&self, commit: CommitObject) -> Result<Object> {

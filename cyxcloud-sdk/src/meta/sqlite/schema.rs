@@ -23,7 +23,7 @@ const BUSY_LOOK: Duration = Duration::from_millis(1);
 const CACHED_STATEMENTS: usize = 128;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Keys are BLOBs, so that they compare by bytes. `objects` keeps the manifest last: a long one goes to overflow pages, which a scan
 /// does not read. `chunks` keeps rows in order of arrival, because records are too large to be moved about by random ids.
@@ -181,6 +181,15 @@ UPDATE usage SET since = unixepoch() * 1000;
 
 ALTER TABLE leases ADD COLUMN account BLOB;
 ALTER TABLE leases ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
+";
+
+/// One row for each time that the file was put back from an older copy.
+const V5: &str = "
+CREATE TABLE restores (
+    first INTEGER NOT NULL,
+    next INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT;
 ";
 
 /// The one connection that writes, its tables up to date.

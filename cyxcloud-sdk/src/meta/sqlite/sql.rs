@@ -41,6 +41,10 @@ statements! {
     DELETE_LEASE = "DELETE FROM leases WHERE epoch = ?1";
     DELETE_EXPIRED_LEASES = "DELETE FROM leases WHERE expires < ?1";
     DELETE_ALL_LEASES = "DELETE FROM leases";
+    COUNTER = "SELECT last_epoch FROM cluster WHERE only = 1";
+    SET_COUNTER = "UPDATE cluster SET last_epoch = ?1 WHERE only = 1";
+    INSERT_RESTORE = "INSERT INTO restores (first, next, at) VALUES (?1, ?2, ?3)";
+    RESTORES = "SELECT first, next, at FROM restores ORDER BY next";
     FENCE = "SELECT coalesce((SELECT min(epoch) FROM leases), last_epoch + 1) FROM cluster WHERE only = 1";
 
     OBJECT = "SELECT key, version, size, etag, modified, metadata, manifest FROM objects WHERE bucket = ?1 AND key = ?2";
@@ -136,7 +140,7 @@ mod tests {
     use crate::meta::sqlite::schema;
 
     /// Tables whose size is bounded by what runs at once or by what people set up.
-    const SMALL: [&str; 5] = ["leases", "access_keys", "nodes", "node_statuses", "CONSTANT ROW"];
+    const SMALL: [&str; 6] = ["leases", "restores", "access_keys", "nodes", "node_statuses", "CONSTANT ROW"];
 
     /// The steps of the statement's plan.
     fn plan(c: &Connection, sql: &str) -> Vec<String> {

@@ -31,7 +31,7 @@ pub(super) async fn collect_garbage(State(admin): State<Admin>) -> Result<Json<V
     let done = admin.engine.collect_garbage().await?;
     Ok(Json(json!({
         "chunks": done.chunks, "chunks_left": done.chunks_left, "orphans": done.orphans, "nodes_away": done.nodes_away,
-        "trash": done.trash,
+        "trash": done.trash, "adopted": done.adopted, "unconfirmed": done.unconfirmed, "kept": done.kept,
     })))
 }
 

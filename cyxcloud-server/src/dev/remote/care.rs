@@ -40,7 +40,7 @@ pub struct ScrubArgs {
 /// When the cluster cannot be reached or refuses.
 pub async fn gc(args: GcArgs) -> Result<()> {
     let answer = call(&args.target, Method::POST, "/cyx-admin/gc", None).await?;
-    show(&args.target, &answer, &["chunks", "chunks_left", "orphans", "nodes_away", "trash"]);
+    show(&args.target, &answer, &["chunks", "chunks_left", "orphans", "nodes_away", "trash", "adopted", "unconfirmed", "kept"]);
     Ok(())
 }
 

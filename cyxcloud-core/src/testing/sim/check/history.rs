@@ -104,6 +104,16 @@ impl History {
         *successors <= of.writes.iter().flatten().filter(|write| write.value == Some(value)).count()
     }
 
+    /// All that clients were told is forgotten: the metadata were restored, and this is there.
+    pub(in crate::testing::sim) fn restored(&mut self, there: &BTreeMap<Key, u32>) {
+        let now = self.tick();
+        for (key, of) in &mut self.keys {
+            let value = there.get(key).copied();
+            let writes = value.map(|value| Some(Write { value: Some(value), begun: now, ended: Some(now), acked: true }));
+            *of = OfKey { writes: writes.into_iter().collect(), created: usize::from(value.is_some()), succeeded: BTreeMap::new() };
+        }
+    }
+
     /// Every key that was ever written.
     pub(in crate::testing::sim) fn keys(&self) -> Vec<Key> {
         self.keys.keys().copied().collect()

@@ -1,6 +1,6 @@
 //! I3, I6, I7: what the metadata must be, computed anew from the transactions in the order in which they were applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
 use crate::data::manifest::{ChunkRef, Copy};
@@ -54,13 +54,15 @@ struct PartEntry {
 type ObjectAt = (BucketId, String);
 
 /// The metadata, recounted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::testing::sim) struct Ledger {
     pub(in crate::testing::sim) objects: BTreeMap<ObjectAt, Entry>,
     pub(in crate::testing::sim) trash: BTreeMap<(BucketId, String, VersionId), (Entry, u64)>,
     pub(in crate::testing::sim) uploads: BTreeMap<UploadId, ObjectAt>,
     parts: BTreeMap<(UploadId, u32), PartEntry>,
     pub(in crate::testing::sim) chunks: BTreeMap<ChunkId, Counted>,
+    /// Chunks that nothing referred to at some time since a copy of the metadata was taken.
+    pub(in crate::testing::sim) died: BTreeSet<ChunkId>,
 }
 
 type Verdict = Result<Checker, (Checker, String, About)>;
@@ -174,6 +176,7 @@ impl Ledger {
             counted.refs -= 1;
             if counted.refs == 0 {
                 counted.died_ms = now_ms;
+                self.died.insert(chunk.id);
             }
         }
     }
@@ -298,6 +301,12 @@ impl Ledger {
             }
             other => Err((Checker::I4, format!("the copies of {:?} were replaced while it was {other:?}", replace.chunk), about)),
         }
+    }
+
+    /// Uploads with a part that names one of these chunks.
+    pub(in crate::testing::sim) fn uploads_of(&self, chunks: &BTreeSet<ChunkId>) -> BTreeSet<UploadId> {
+        let named = self.parts.iter().filter(|(_, part)| part.chunks.iter().any(|chunk| chunks.contains(&chunk.id)));
+        named.map(|((upload, _), _)| *upload).collect()
     }
 
     /// What a bucket holds.

@@ -16,10 +16,26 @@ fn is_live(world: &World, node: u8, key: ShardKey) -> bool {
     world.ledger().chunks.get(&key.chunk).is_some_and(|chunk| chunk.refs > 0 && chunk.copies.contains(&copy))
 }
 
+/// Whether no node has the shard any more, although an object needs it and nothing but a restore of older metadata has misplaced it.
+fn is_last(world: &World, key: ShardKey) -> bool {
+    let holders: Vec<u8> = {
+        let ledger = world.ledger();
+        let Some(chunk) = ledger.chunks.get(&key.chunk).filter(|chunk| chunk.refs > 0) else { return false };
+        chunk.copies.iter().filter(|copy| copy.shard == key.index).map(|copy| number(copy.node)).collect()
+    };
+    let misplaced = !holders.is_empty() && holders.iter().all(|holder| world.copies().is_misplaced(*holder, key));
+    misplaced && (0..world.plan.nodes).all(|node| world.disk(node).frame(key).is_none())
+}
+
 /// A node deleted a shard.
 pub(super) fn collected(world: &World, node: u8, key: ShardKey) {
     let live = is_live(world, node, key) && !world.damage().has(node, key);
     world.check(Checker::I5, live.then(|| (format!("{key:?} was deleted from node {node} although an object needs it"), about(key, node))));
+    let last = is_last(world, key);
+    world.check(
+        Checker::I5,
+        last.then(|| (format!("the last of {key:?} was deleted from node {node}, and the one recorded is missing"), about(key, node))),
+    );
 }
 
 /// Every copy that metadata name is there, but for what the plan destroyed.

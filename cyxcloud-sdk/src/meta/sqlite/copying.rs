@@ -1,0 +1,103 @@
+//! Copies of the metadata file, made while others write to it, and put back.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use cyxcloud_core::port::{Environment, Restore};
+use cyxcloud_core::{Error, Result};
+use rusqlite::Connection;
+
+use super::fail::{Fail, Outcome};
+use super::query::{first, uint};
+use super::{restores, schema, sql};
+
+/// What there is to say of a copy of the metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The last epoch that it has given.
+    pub last_epoch: u64,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// Copies the metadata file at `from`, as it is at one moment, to `to`, which must not be there. Others may write to it meanwhile.
+///
+/// # Errors
+/// [`cyxcloud_core::ErrorKind::NotFound`] when there is no file, and those of [`super::SqliteMeta::open`].
+pub async fn copy_file(from: &Path, to: &Path) -> Result<Copied> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    blocking(move || {
+        if !from.exists() {
+            return Err(Error::not_found(format!("there is no metadata file {}", from.display())).into());
+        }
+        let target = to.to_str().ok_or_else(|| Error::invalid(format!("{} is not UTF-8", to.display())))?;
+        // One read transaction: writers go on beside it, and their log grows as long as it lasts.
+        schema::open_reader(&from)?.execute("VACUUM INTO ?1", [target])?;
+        sync(&to)?;
+        describe(&to)
+    })
+    .await
+}
+
+/// Puts a copy at `from` back as `to`, which must not be there, with the restore marked in it. `to` appears whole or not at all.
+///
+/// # Errors
+/// [`cyxcloud_core::ErrorKind::AlreadyExists`] when `to` is there; those of [`super::SqliteMeta::open`] and
+/// [`cyxcloud_core::port::Meta::mark_restored`].
+pub async fn put_back(from: &Path, to: &Path, seen: u64, clock: &dyn Environment) -> Result<Restore> {
+    let (from, to, now) = (from.to_owned(), to.to_owned(), clock.now());
+    blocking(move || {
+        if to.exists() {
+            return Err(Error::already_exists(format!("{} is there already", to.display())).into());
+        }
+        let unfinished = beside(&to, ".restoring");
+        for leftover in [unfinished.clone(), beside(&unfinished, "-wal"), beside(&unfinished, "-shm")] {
+            match std::fs::remove_file(leftover) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(&unfinished, e)),
+                _ => {}
+            }
+        }
+        std::fs::copy(&from, &unfinished).map_err(|e| failed(&unfinished, e))?;
+        let restore = {
+            let mut c = schema::open_writer(&unfinished)?;
+            let tx = c.transaction()?;
+            let restore = restores::mark(&tx, seen, now)?;
+            tx.commit()?;
+            // So that the file is everything, without a log beside it.
+            c.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0))?;
+            restore
+        };
+        sync(&unfinished)?;
+        std::fs::rename(&unfinished, &to).map_err(|e| failed(&to, e))?;
+        let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync(directory)?;
+        Ok(restore)
+    })
+    .await
+}
+
+fn describe(path: &Path) -> Outcome<Copied> {
+    let c: Connection = schema::open_reader(path)?;
+    let last_epoch = first(&c, sql::COUNTER, [], |row| uint(row, 0))?.ok_or_else(super::leases::no_counter)?;
+    let size_bytes = std::fs::metadata(path).map_err(|e| failed(path, e))?.len();
+    Ok(Copied { last_epoch, size_bytes })
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn sync(path: &Path) -> Outcome<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|e| failed(path, e))
+}
+
+fn failed(path: &Path, e: std::io::Error) -> Fail {
+    Error::unavailable(format!("cannot use {}: {e}", path.display())).with_source(e).into()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(move || work().map_err(Fail::into_error)).await;
+    done.map_err(|e| Error::internal("copying the metadata file was cut short").with_source(e))?
+}
