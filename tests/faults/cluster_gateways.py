@@ -1,8 +1,13 @@
-"""Three gateways over one PostgreSQL: gateways are killed and the database crashes under load; nothing acked is lost, nothing is half visible."""
+"""Three gateways over one PostgreSQL and one Redis: gateways are killed, Redis and the database crash under load; nothing acked is lost, nothing is half
+visible. With --clients the S3 clients run through a load balancer meanwhile."""
 
+import json
+import os
 import random
 import shutil
+import subprocess
 import time
+from pathlib import Path
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,15 +15,18 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from balancer import Balancer
 from cluster import KEY, SECRET, Cluster, free_port
 from dev import arguments, body, check
 from load import SIZES, Tolerant, abort_uploads, listed, read, settle
 from postgres import Postgres
+from redis_server import Redis
 
 BUCKET = "gateways"
 GATEWAYS = 3
 WRITERS = 6
 KEPT = 20
+BIG_MIB = 64
 # What one gateway answers another may be asked for at once.
 RACES, RACERS = 100, 100
 
@@ -41,11 +49,12 @@ class Any:
 class Run:
     def __init__(self, args):
         self.rng = random.Random(args.seed)
-        self.postgres = Postgres()
-        url = f"--database-url={self.postgres.url}"
+        self.args, self.postgres, self.redis = args, Postgres(), Redis()
+        shared = [f"--database-url={self.postgres.url}", f"--redis-url={self.redis.url}"]
         ports = [(free_port(), free_port()) for _ in range(1, GATEWAYS)]
         others = [f"127.0.0.1:{grpc}" for _, grpc in ports]
-        self.cluster = Cluster(args.binary, gateway_flags=[url, "--database-connections=32"], rebalancer_flags=[url], other_gateways=others)
+        self.cluster = Cluster(args.binary, gateway_flags=[*shared, "--database-connections=32", "--local-admin"], rebalancer_flags=shared,
+                               other_gateways=others)
         self.gateways = [self.cluster.gateway, *(self.further(number, *pair) for number, pair in enumerate(ports, 1))]
         self.endpoints = [self.cluster.endpoint, *(gateway.endpoint for gateway in self.gateways[1:])]
         self.clients = [client(endpoint) for endpoint in self.endpoints]
@@ -53,7 +62,8 @@ class Run:
             gateway.start()
         for gateway in self.gateways[1:]:
             gateway.ready()
-        self.clients[0].create_bucket(Bucket=BUCKET)
+        for bucket in (BUCKET, "direct"):
+            self.clients[0].create_bucket(Bucket=bucket)
         self.kept = {f"kept/{n}": (self.rng.getrandbits(64), SIZES[n % len(SIZES)]) for n in range(KEPT)}
         for number, (key, what) in enumerate(self.kept.items()):
             self.clients[number % GATEWAYS].put_object(Bucket=BUCKET, Key=key, Body=body(*what))
@@ -72,17 +82,55 @@ class Run:
         gateway.endpoint = f"http://127.0.0.1:{http}"
         return gateway
 
+    def kill_one(self):
+        gateway = self.rng.choice(self.gateways)
+        gateway.kill()
+        time.sleep(self.rng.uniform(0, 0.5))
+        gateway.start()
+        gateway.ready()
+
+    def clients_through_kills(self, only):
+        """The S3 clients, whose requests a load balancer sends to some gateway, while one gateway after the other is killed."""
+        balancer = Balancer(self.cluster.directory, self.endpoints)
+        account = [self.args.binary, "dev-key", "create", "second", "--json", "--http-addr", self.endpoints[0].removeprefix("http://")]
+        second = json.loads(subprocess.run(account, check=True, capture_output=True, text=True).stdout)
+        run = Path(__file__).parent.parent / "s3-clients" / "run"
+        command = [run, f"--only={only}", f"--big-mib={BIG_MIB}", f"--endpoint={balancer.endpoint}", f"--access-key={KEY}", f"--secret-key={SECRET}",
+                   f"--second-access-key={second['access_key_id']}", f"--second-secret-key={second['secret_access_key']}"]
+        clients = subprocess.Popen(list(map(str, command)))
+        kills = 0
+        while clients.poll() is None:
+            time.sleep(self.rng.uniform(2, 4))
+            self.kill_one()
+            kills += 1
+        balancer.close()
+        check(clients.returncode == 0, f"the S3 clients {only} passed while gateways were killed {kills} times")
+
+    def without_redis(self):
+        """S3 goes on; what must be known to be new is refused; and both are as before once Redis is back, which remembers nothing."""
+        command = [self.args.binary, "upload", "--direct", "-", "direct/a"]
+        env = {**os.environ, "CYX_GATEWAY": self.cluster.grpc, "CYX_ACCESS_KEY_ID": KEY, "CYX_SECRET_ACCESS_KEY": SECRET, "CYX_ALLOW_NODE_CIDR": "127.0.0.0/8"}
+
+        def direct():
+            return subprocess.run(command, capture_output=True, text=True, env=env, input="straight to the nodes " * 1000)
+
+        self.redis.kill()
+        away = time.monotonic()
+        took = self.cluster.wait(lambda: all(self.finished(away, kind) for kind in ("write", "read")), "PUT and GET without Redis", 20)
+        refused = direct()
+        check(refused.returncode != 0 and "Redis" in refused.stderr, f"a direct upload is refused without Redis: {refused.stderr.strip()}")
+        self.redis.start()
+        back = self.cluster.wait(lambda: direct().returncode == 0, "direct uploads work again", 30)
+        print(f"   without Redis S3 was served after {took:.1f} s; direct uploads again {back:.1f} s after it was back", flush=True)
+
     def round(self, number):
         begun = time.monotonic()
         kinds = Counter()
         while time.monotonic() < begun + 12:
             time.sleep(self.rng.uniform(0.5, 2))
-            gateway = self.rng.choice(self.gateways)
-            gateway.kill()
-            time.sleep(self.rng.uniform(0, 0.5))
-            gateway.start()
-            gateway.ready()
+            self.kill_one()
             kinds["gateway"] += 1
+        self.without_redis()
         since = time.monotonic()
         self.postgres.crash()
         time.sleep(self.rng.uniform(0, 2))
@@ -156,12 +204,15 @@ class Run:
         for gateway in self.gateways[1:]:
             gateway.kill()
         self.cluster.close()
+        self.redis.kill()
         self.postgres.close()
 
 
 def main():
-    args = arguments(rounds=3)
+    args = arguments(rounds=3, clients="")
     run = Run(args)
+    if args.clients:
+        run.clients_through_kills(args.clients)
     for writer in run.writers:
         writer.start()
     begun = time.monotonic()

@@ -12,8 +12,8 @@ from common import MIB, Suite, command, eq, name_of, payload, read, same, scratc
 from sigv4 import fetch
 
 DIR = scratch("awscli")
-CONFIG = write(os.path.join(DIR, "config"), b"[default]\nretry_mode = standard\nmax_attempts = 1\ns3 =\n  max_concurrent_requests = 4\n"
-               b"  signature_version = s3v4\n")  # without it this version presigns with SigV2
+CONFIG = write(os.path.join(DIR, "config"), f"[default]\nretry_mode = standard\nmax_attempts = {common.ATTEMPTS}\ns3 =\n  max_concurrent_requests = 4\n"
+               .encode() + b"  signature_version = s3v4\n")  # without it this version presigns with SigV2
 ENV = {"PATH": os.environ["PATH"], "HOME": DIR, "AWS_CONFIG_FILE": CONFIG, "AWS_ACCESS_KEY_ID": common.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": common.SECRET_KEY,
        "AWS_DEFAULT_REGION": common.REGION, "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": ""}
 AWS = os.path.join(common.BIN, "aws")

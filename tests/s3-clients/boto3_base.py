@@ -12,11 +12,11 @@ from common import eq, one_of, same
 
 
 def client(access=None, secret=None, endpoint=None, style="path", **config):
-    """A client that never retries, so that no error of the server stays hidden."""
+    """A client that never retries unless told to, so that no error of the server stays hidden."""
     return boto3.client(
         "s3", endpoint_url=endpoint or common.ENDPOINT, region_name=common.REGION,
         aws_access_key_id=access or common.ACCESS_KEY, aws_secret_access_key=secret or common.SECRET_KEY,
-        config=Config(signature_version="s3v4", retries={"total_max_attempts": 1}, max_pool_connections=64, read_timeout=90,
+        config=Config(signature_version="s3v4", retries={"total_max_attempts": common.ATTEMPTS, "mode": "standard"}, max_pool_connections=64, read_timeout=90,
                       s3={"addressing_style": style}, **config))
 
 

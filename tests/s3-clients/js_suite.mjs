@@ -33,7 +33,7 @@ async function check(title, body) {
 }
 
 function client({ where = "", access = env("ACCESS_KEY"), secret = env("SECRET_KEY"), ...more } = {}) {
-  return new s3m.S3Client({ endpoint: endpoint + where, region: env("REGION"), forcePathStyle: true, maxAttempts: 1,
+  return new s3m.S3Client({ endpoint: endpoint + where, region: env("REGION"), forcePathStyle: true, maxAttempts: Number(env("ATTEMPTS")),
     credentials: { accessKeyId: access, secretAccessKey: secret }, ...more });
 }
 

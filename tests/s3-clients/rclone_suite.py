@@ -19,7 +19,8 @@ def remote(name, endpoint, access=common.ACCESS_KEY, secret=common.SECRET_KEY, *
     return {f"RCLONE_CONFIG_{name}_{k.upper()}": v for k, v in settings.items()}
 
 
-ENV = {"PATH": os.environ["PATH"], "HOME": DIR, "RCLONE_CONFIG": os.path.join(DIR, "rclone.conf"), "RCLONE_RETRIES": "1", "RCLONE_LOW_LEVEL_RETRIES": "1",
+ENV = {"PATH": os.environ["PATH"], "HOME": DIR, "RCLONE_CONFIG": os.path.join(DIR, "rclone.conf"), "RCLONE_RETRIES": str(common.ATTEMPTS),
+       "RCLONE_LOW_LEVEL_RETRIES": str(common.ATTEMPTS),
        **remote("A", common.ENDPOINT), **remote("AWS", common.ENDPOINT, provider="AWS"), **remote("V1", common.ENDPOINT, list_version="1"),
        **remote("SUB", common.ENDPOINT + "/s3"), **remote("B", common.ENDPOINT, common.ACCESS_KEY_2, common.SECRET_KEY_2)}
 

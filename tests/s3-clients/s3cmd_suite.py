@@ -15,7 +15,7 @@ host_base = {common.HOST}:{common.PORT}
 host_bucket = {common.HOST}:{common.PORT}
 use_https = False
 multipart_chunk_size_mb = 15
-max_retries = 1
+max_retries = {common.ATTEMPTS}
 progress_meter = False
 """
 CONFIG = write(os.path.join(DIR, "s3cfg"), f"{SETTINGS}bucket_location = {common.REGION}\n".encode())

@@ -62,11 +62,15 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         rounds: u32,
     },
-    /// Three gateways over one PostgreSQL: gateways killed and the database crashed under load, conditional creates raced through all of them.
+    /// Three gateways over one PostgreSQL and one Redis: S3 clients through a balancer while gateways are killed, gateways, Redis and the database crashed
+    /// under load, conditional creates raced through all of them.
     ClusterGateways {
-        /// Rounds of twelve seconds of killing gateways and one crash of the database.
+        /// Rounds of twelve seconds of killing gateways, one crash of Redis and one of the database.
         #[arg(long, default_value_t = 10)]
         rounds: u32,
+        /// S3 clients to run while gateways are killed; none with an empty list.
+        #[arg(long, default_value = suites::CLIENTS)]
+        clients: String,
     },
     /// Takes a backup under load, lets the cluster live on and move its shards, and puts the backup back: nothing acked before it and left alone since may be lost.
     ClusterRestore {
@@ -165,7 +169,7 @@ fn main() -> anyhow::Result<()> {
         Command::Cluster(args) => cluster::run(&args),
         Command::Kill9 { rounds } => suites::kill9(rounds),
         Command::ClusterKill9 { rounds } => suites::cluster("kill9", &["--rounds", &rounds.to_string()]),
-        Command::ClusterGateways { rounds } => suites::cluster_gateways(rounds),
+        Command::ClusterGateways { rounds, clients } => suites::cluster_gateways(rounds, &clients),
         Command::ClusterRestore { postgres } => suites::cluster_restore(postgres),
         Command::ClusterFrozen => suites::cluster("frozen", &[]),
         Command::ClusterNetns => suites::cluster("netns", &[]),

@@ -13,6 +13,9 @@ use crate::{lines, meta, sh};
 /// Where virtual environments and node modules of the suites are kept between runs.
 const WORK_DIR: &str = "target/s3-clients";
 
+/// The S3 clients that people use; the raw suite, which speaks HTTP by itself to say what no client would, wants no balancer between.
+pub const CLIENTS: &str = "boto3,awscli,s3cmd,minio,rclone,js";
+
 /// What the clients talk to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against {
@@ -69,10 +72,13 @@ pub fn cluster(name: &str, args: &[&str]) -> Result<()> {
     python_with(&sh::executables()?.join("cyxcloud"), &format!("tests/faults/cluster_{name}.py"), args)
 }
 
-/// Several gateways over one PostgreSQL.
-pub fn cluster_gateways(rounds: u32) -> Result<()> {
+/// Several gateways over one PostgreSQL and one Redis; `clients` (names of S3 clients, comma-separated, or none) run while gateways are killed.
+pub fn cluster_gateways(rounds: u32, clients: &str) -> Result<()> {
     meta::install()?;
-    cluster("gateways", &["--rounds", &rounds.to_string()])
+    if !clients.is_empty() && !sh::has("haproxy") {
+        sh::install("the balancer in front of the gateways", &["haproxy"])?;
+    }
+    cluster("gateways", &["--rounds", &rounds.to_string(), "--clients", clients])
 }
 
 /// A backup that is put back after the cluster has lived on, in a file or in PostgreSQL.
