@@ -26,7 +26,7 @@ BUCKET = "gateways"
 GATEWAYS = 3
 WRITERS = 6
 KEPT = 20
-BIG_MIB = 64
+BIG_MIB, ATTEMPTS = 64, 8
 # What one gateway answers another may be asked for at once.
 RACES, RACERS = 100, 100
 
@@ -95,7 +95,7 @@ class Run:
         account = [self.args.binary, "dev-key", "create", "second", "--json", "--http-addr", self.endpoints[0].removeprefix("http://")]
         second = json.loads(subprocess.run(account, check=True, capture_output=True, text=True).stdout)
         run = Path(__file__).parent.parent / "s3-clients" / "run"
-        command = [run, f"--only={only}", f"--big-mib={BIG_MIB}", f"--endpoint={balancer.endpoint}", f"--access-key={KEY}", f"--secret-key={SECRET}",
+        command = [run, f"--only={only}", f"--big-mib={BIG_MIB}", f"--attempts={ATTEMPTS}", f"--endpoint={balancer.endpoint}", f"--access-key={KEY}", f"--secret-key={SECRET}",
                    f"--second-access-key={second['access_key_id']}", f"--second-secret-key={second['secret_access_key']}"]
         clients = subprocess.Popen(list(map(str, command)))
         kills = 0

@@ -1,7 +1,7 @@
 """What every Python suite shares: settings, payloads, `check()` and comparisons.
 
 Settings come from the environment, set by `run`:
-S3C_ENDPOINT, S3C_ACCESS_KEY, S3C_SECRET_KEY, S3C_SECOND_ACCESS_KEY, S3C_SECOND_SECRET_KEY, S3C_REGION, S3C_BIG_MIB,
+S3C_ENDPOINT, S3C_ACCESS_KEY, S3C_SECRET_KEY, S3C_SECOND_ACCESS_KEY, S3C_SECOND_SECRET_KEY, S3C_REGION, S3C_BIG_MIB, S3C_ATTEMPTS,
 S3C_WORK_DIR (payload cache and scratch files) and S3C_BIN (folder of the client programs).
 """
 
@@ -32,6 +32,7 @@ ACCESS_KEY, SECRET_KEY = setting("ACCESS_KEY"), setting("SECRET_KEY")
 ACCESS_KEY_2, SECRET_KEY_2 = setting("SECOND_ACCESS_KEY"), setting("SECOND_SECRET_KEY")
 REGION = setting("REGION", "us-east-1")
 BIG_MIB = int(setting("BIG_MIB", "1024"))
+ATTEMPTS = int(setting("ATTEMPTS", "1"))
 WORK_DIR = setting("WORK_DIR")
 BIN = setting("BIN", "")
 HOST, PORT = urlsplit(ENDPOINT).hostname, urlsplit(ENDPOINT).port or 80

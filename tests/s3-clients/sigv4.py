@@ -138,7 +138,19 @@ def send(method, target, headers=None, body=b"", host=None, half_close=False):
 
 
 def fetch(method, url, body=None, headers=None):
-    """What curl would do with a presigned URL."""
+    """What curl would do with a presigned URL, told how often to try."""
+    for left in reversed(range(common.ATTEMPTS)):
+        try:
+            answer = fetch_once(method, url, body, headers)
+        except (OSError, http.client.HTTPException):
+            if not left:
+                raise
+        else:
+            if answer.status < 500 or not left:
+                return answer
+
+
+def fetch_once(method, url, body, headers):
     at = urlsplit(url)
     connection = http.client.HTTPConnection(at.hostname, at.port, timeout=60)
     try:
