@@ -23,6 +23,8 @@ pub struct PutOptions {
     pub precondition: Precondition,
     /// Size of a full chunk of this object, 1 KiB to 64 MiB, instead of the policy's.
     pub chunk_size_bytes: Option<u32>,
+    /// How many bytes the body has, where that is known: so much is reserved of the account's quota, and else as the body goes on.
+    pub size_bytes: Option<u64>,
 }
 
 /// A bucket of an open [`Cluster`].
@@ -52,8 +54,9 @@ impl Bucket {
     /// # Errors
     /// See [`Bucket::put_stream`].
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<ObjectHead> {
-        let body = stream::iter([Ok::<_, Error>(bytes.into())]);
-        self.put_stream(key, body, PutOptions::default()).await
+        let bytes = bytes.into();
+        let size_bytes = Some(bytes.len() as u64);
+        self.put_stream(key, stream::iter([Ok::<_, Error>(bytes)]), PutOptions { size_bytes, ..PutOptions::default() }).await
     }
 
     /// Stores a body of unknown length in bounded memory. Dropping the future leaves the object as it was.
@@ -69,7 +72,15 @@ impl Bucket {
         let engine = self.cluster.engine();
         let key = ObjectKey::new(key)?;
         let staged = engine
-            .stage(body, StageOptions { chunk_size_bytes: options.chunk_size_bytes, bucket: Some(self.id()), ..StageKind::Object.into() })
+            .stage(
+                body,
+                StageOptions {
+                    chunk_size_bytes: options.chunk_size_bytes,
+                    bucket: Some(self.id()),
+                    size_bytes: options.size_bytes,
+                    ..StageKind::Object.into()
+                },
+            )
             .await?;
         let version = VersionId(engine.new_id());
         let object = NewVersion {

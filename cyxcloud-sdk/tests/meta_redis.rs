@@ -287,6 +287,33 @@ fn a_server_that_forgot_says_since_when_it_remembers() {
     });
 }
 
+/// Neither forgets in silence nor lets readers take the room of what must be known.
+#[test]
+fn a_server_short_of_memory_refuses_rather_than_forgets() {
+    let server = Redis::start().unwrap();
+    block_on(async {
+        let (inner, clock) = memory().await;
+        let meta = decorate(inner, &server.url(), &clock).await;
+        let set = async |name: &str, value: &str| {
+            let mut c = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+            let () = redis::cmd("CONFIG").arg("SET").arg(name).arg(value).query_async(&mut c).await.unwrap();
+        };
+        set("maxmemory-policy", "allkeys-lru").await;
+        assert_eq!(meta.note_once(note(1), Bytes::new(), 1_000).await.unwrap(), None, "without a bound nothing is evicted");
+        set("maxmemory", "100mb").await;
+        assert_eq!(meta.note_once(note(1), Bytes::new(), 1_000).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        set("maxmemory-policy", "noeviction").await;
+        assert!(meta.note_once(note(1), Bytes::new(), 1_000).await.unwrap().is_some());
+        // What it uses by itself is more than half of this.
+        set("maxmemory", "1mb").await;
+        put(&meta, 1).await.unwrap();
+        for _ in 0..2 {
+            meta.object(BUCKET, &key()).await.unwrap();
+        }
+        assert_eq!(objects(meta.stats()), [0, 0, 2, 0], "no object is kept");
+    });
+}
+
 #[test]
 fn what_is_no_note_is_not_taken_for_none() {
     let server = Redis::start().unwrap();

@@ -33,6 +33,12 @@ pub struct TooMany {
     pub retry_after_seconds: u64,
 }
 
+impl TooMany {
+    fn at(now: Timestamp) -> Self {
+        Self { retry_after_seconds: (MINUTE_MS - now.0 % MINUTE_MS).div_ceil(1000) }
+    }
+}
+
 #[derive(Default)]
 struct Here {
     minute: u64,
@@ -56,6 +62,16 @@ impl RateLimit {
         (per_minute > 0).then(|| Arc::new(Self { meta, env, per_minute, here: Mutex::default() }))
     }
 
+    /// Whether the account is known to have made its requests of this minute; counts nothing.
+    ///
+    /// # Errors
+    /// When it has.
+    pub fn look(&self, account: AccountId) -> Result<(), TooMany> {
+        let now = self.env.now();
+        let is_over = self.here(now.0 / MINUTE_MS).accounts.get(&account).is_some_and(|allowance| allowance.is_over);
+        if is_over { Err(TooMany::at(now)) } else { Ok(()) }
+    }
+
     /// Counts a request.
     ///
     /// # Errors
@@ -63,7 +79,7 @@ impl RateLimit {
     pub async fn admit(&self, account: AccountId) -> Result<(), TooMany> {
         let now = self.env.now();
         let minute = now.0 / MINUTE_MS;
-        let too_many = TooMany { retry_after_seconds: (MINUTE_MS - now.0 % MINUTE_MS).div_ceil(1000) };
+        let too_many = TooMany::at(now);
         let alone = {
             let mut here = self.here(minute);
             let alone = now < here.alone_until;
@@ -180,7 +196,9 @@ mod tests {
                 );
                 clock.advance(MINUTE_MS - 1);
                 assert_eq!(limits[0].admit(ALICE).await, Err(TooMany { retry_after_seconds: 1 }));
+                assert_eq!(limits[0].look(ALICE), Err(TooMany { retry_after_seconds: 1 }));
                 clock.advance(1);
+                assert_eq!(limits[0].look(ALICE), Ok(()));
             }
         }
     }

@@ -426,7 +426,7 @@ pub struct Endpoint {
 ///
 /// # Errors
 /// Beside what each method says: [`crate::ErrorKind::Unavailable`] when the store cannot be reached (a write may or may not have happened),
-/// [`crate::ErrorKind::Full`] when it has no space and, from `commit_object`, `copy_object` and `commit_part`, [`crate::ErrorKind::Quota`].
+/// [`crate::ErrorKind::Full`] when it has no space and, from `commit_object`, `copy_object`, `commit_part` and `reserve`, [`crate::ErrorKind::Quota`].
 #[async_trait]
 pub trait Meta: Send + Sync + 'static {
     /// The time by the store's clock, which all callers share.
@@ -448,7 +448,8 @@ pub trait Meta: Send + Sync + 'static {
     /// Bounds what the account may hold, or takes the bound away. One below what is held is no error: nothing may be added then.
     async fn set_quota(&self, account: AccountId, quota_bytes: Option<u64>) -> Result<()>;
     /// Reserves `size_bytes` in all for what is written into `bucket` under the lease of `epoch`, in the place of what was reserved under it before. The
-    /// reservation ends with the lease. A writer who reserves before it stores knows that its commit will not fail for the quota.
+    /// reservation ends with the lease. A writer who reserves before it stores and renews its lease in time knows that its commit will not fail for the quota,
+    /// unless that is lowered meanwhile.
     /// [`crate::ErrorKind::Quota`], [`crate::ErrorKind::Conflict`] when the lease is dead, [`crate::ErrorKind::NotFound`] when the bucket is gone; what was
     /// reserved before stays then. An account without a quota need not be remembered: what it reserves may not count when it gets one.
     async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()>;

@@ -40,6 +40,9 @@ const MAX_STRANGER_BODIES: usize = 32;
 /// Nonces remembered of accounts, of nodes and of strangers.
 const NONCES: [usize; 3] = [1 << 22, 1 << 20, 1 << 16];
 
+/// Nonces are shared for so long: gateways whose clocks differ by as much as a client's may accept a request at different times.
+const SHARED_MS: u64 = 2 * WINDOW_MS;
+
 /// Whether some node has this key.
 pub type KnowsNode = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
 
@@ -146,10 +149,14 @@ impl Gate {
             Nonce::NoRoom => return Err(Box::new(Status::unavailable("too many requests; try again in ten minutes"))),
         }
         if let Caller::Account { account, .. } = suspect.caller {
+            // Whoever has used up his requests does not write a nonce with each further one. None is counted before it is known to be new: else who
+            // repeats the requests of another would use up his.
+            if let Some(limit) = &self.limit {
+                limit.look(account).map_err(over_limit)?;
+            }
             self.share(&suspect).await?;
             if let Some(limit) = &self.limit {
-                let wait = |too_many: TooMany| format!("too many requests; try again in {} s", too_many.retry_after_seconds);
-                limit.admit(account).await.map_err(|too_many| Box::new(Status::resource_exhausted(wait(too_many))))?;
+                limit.admit(account).await.map_err(over_limit)?;
             }
         }
         let (most, room) = match suspect.caller {
@@ -173,7 +180,7 @@ impl Gate {
     async fn share(&self, suspect: &Suspect) -> Result<(), Box<Status>> {
         let refused = |e: Error| Box::new(cyxcloud_sdk::wire::status(&e));
         let name = NoteName::new("nonce of an account", &suspect.nonce);
-        if self.meta.note_once(name, Bytes::new(), WINDOW_MS).await.map_err(refused)?.is_some() {
+        if self.meta.note_once(name, Bytes::new(), SHARED_MS).await.map_err(refused)?.is_some() {
             return Err(replayed());
         }
         // One that was seen before may be forgotten, where all that was noted is.
@@ -237,6 +244,14 @@ fn name(claim: &Claim) -> [u8; 16] {
     let mut name = [0; 16];
     hasher.finalize_xof().fill(&mut name);
     name
+}
+
+/// Told apart from a cluster without space, which has the same code.
+fn over_limit(too_many: TooMany) -> Box<Status> {
+    let why = Error::unavailable(format!("too many requests; try again in {} s", too_many.retry_after_seconds));
+    let mut status = Status::resource_exhausted(why.to_string());
+    *status.metadata_mut() = cyxcloud_sdk::wire::status(&why).metadata().clone();
+    Box::new(status)
 }
 
 fn unauthenticated(why: &str) -> Box<Status> {

@@ -23,8 +23,8 @@ pub(super) use copies::{Lanes, Repair};
 /// Jobs claimed at a time, per chunk repaired in parallel. More would be held back from other repairers.
 const CLAIMED_PER_LANE: usize = 4;
 
-/// Ids of a node's chunks listed at a time, and records of them read at a time.
-const LISTED: usize = 100_000;
+/// Ids of a node's chunks listed at a time (32 MB), as each list looks at all of them; and records of them read at a time.
+const LISTED: usize = 1_000_000;
 const READ: usize = 1000;
 
 /// What a scan found.

@@ -212,7 +212,8 @@ impl State {
         let account = self.buckets.values().find(|b| b.id == bucket).map(|b| b.owner);
         let Some(account) = account.filter(|account| self.quotas.contains_key(account)) else { return Ok(()) };
         let mut usage = self.account_usage(account, now);
-        usage.reserved_bytes -= epoch.and_then(|epoch| self.reservations.get(&epoch)).map_or(0, |(_, own)| *own);
+        let own = epoch.and_then(|epoch| self.reservations.get(&epoch)).filter(|(whose, _)| *whose == account);
+        usage.reserved_bytes -= own.map_or(0, |(_, own)| *own);
         usage.check_growth(new.saturating_sub(old))
     }
 

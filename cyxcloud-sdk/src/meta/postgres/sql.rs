@@ -97,7 +97,7 @@ statements! {
     ACCOUNT_USAGE = concat!("SELECT coalesce(sum(u.objects), 0)::bigint, coalesce(sum(u.object_bytes), 0)::bigint, coalesce(sum(u.part_bytes), 0)::bigint,
             coalesce(sum(u.trash_bytes), 0)::bigint, (SELECT a.quota FROM cyx.accounts a WHERE a.id = $2),
             (SELECT coalesce(sum(l.reserved), 0)::bigint FROM cyx.leases l WHERE l.account = $2 AND l.reserved > 0 AND l.expires >= ", now!(1), "),
-            (coalesce(sum(", metered!(now!(1)), "), 0) + coalesce((SELECT a.byte_ms FROM cyx.accounts a WHERE a.id = $2), 0))::text
+            (greatest(0, coalesce(sum(", metered!(now!(1)), "), 0)) + coalesce((SELECT a.byte_ms FROM cyx.accounts a WHERE a.id = $2), 0))::text
         FROM cyx.buckets b CROSS JOIN LATERAL (SELECT * FROM cyx.usage WHERE bucket = b.id OFFSET 0) u WHERE b.owner = $2");
     SET_QUOTA = "INSERT INTO cyx.accounts (id, quota) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET quota = excluded.quota";
     LOCK_QUOTA = lock_quota!("$1");
@@ -107,7 +107,7 @@ statements! {
     RESERVE = concat!("UPDATE cyx.leases SET account = $3, reserved = $4 WHERE epoch = $2 AND expires >= ", now!(1));
     // What the meter of a bucket shows that goes.
     KEEP_METER = concat!("INSERT INTO cyx.accounts AS a (id, byte_ms)
-        SELECT b.owner, coalesce(sum(", metered!(now!(1)), "), 0) FROM cyx.buckets b LEFT JOIN cyx.usage u ON u.bucket = b.id WHERE b.id = $2 GROUP BY b.owner
+        SELECT b.owner, greatest(0, coalesce(sum(", metered!(now!(1)), "), 0)) FROM cyx.buckets b LEFT JOIN cyx.usage u ON u.bucket = b.id WHERE b.id = $2 GROUP BY b.owner
         ON CONFLICT (id) DO UPDATE SET byte_ms = a.byte_ms + excluded.byte_ms");
 
     // The counter's row is locked until the leases are committed, so that epochs become visible in their order: see `leases.rs`.

@@ -69,11 +69,13 @@ impl Tls {
 }
 
 fn leaves_the_machine(config: &Config) -> bool {
-    config.get_hosts().iter().any(|host| match host {
-        Host::Tcp(name) => name != "localhost" && !name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
-        #[cfg(unix)]
-        Host::Unix(_) => false,
-    })
+    // Where addresses are given, names are only for certificates.
+    config.get_hostaddrs().iter().any(|ip| !ip.is_loopback())
+        || config.get_hosts().iter().any(|host| match host {
+            Host::Tcp(name) => name != "localhost" && !name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+            #[cfg(unix)]
+            Host::Unix(_) => false,
+        })
 }
 
 #[cfg(test)]
@@ -90,6 +92,7 @@ mod tests {
         }
         assert!(exposed("postgres://u@10.0.0.1/d").unwrap());
         assert!(exposed("postgres://u@localhost,db/d").unwrap());
+        assert!(exposed("postgres://u@localhost/d?hostaddr=10.0.0.1").unwrap());
         assert!(exposed("postgres://u@db/d?sslmode=require").unwrap_err().to_string().contains("authorities"));
     }
 

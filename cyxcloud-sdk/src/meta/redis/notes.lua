@@ -9,9 +9,17 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- A server that throws away what it has no room for forgets without a trace.
+local memory = redis.call('INFO', 'memory')
+if string.match(memory, 'maxmemory:(%d+)') ~= '0' and string.match(memory, 'maxmemory_policy:([%w-]+)') ~= 'noeviction' then
+  error('Redis evicts keys: set maxmemory-policy to noeviction')
+end
+
 -- The mark says since when this server has forgotten nothing. It is made anew when it is gone (the server was emptied) and when it is of another life of the
--- server (which may have come back with an older copy of its memory, or be a replica that had not heard everything).
-local run = assert(string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'), 'a server without run_id')
+-- server (which may have come back with an older copy of its memory, or be a replica that had not heard everything), or of another history: a server that
+-- was a replica for a while has that of its master.
+local life = assert(string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'), 'a server without run_id')
+local run = life .. assert(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)'), 'a server without master_replid')
 local since = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^' .. run .. ' (%d+)$'))
 if not since or since > now then
   since = now

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cyxcloud_core::Result;
@@ -10,16 +10,27 @@ use cyxcloud_core::id::{BucketId, ObjectKey};
 use cyxcloud_core::port::Object;
 use cyxcloud_proto::gateway::v1 as message;
 use prost::Message;
+use redis::Script;
 
 use super::RedisOptions;
 use super::link::Link;
 use crate::wire::object as convert;
 
+/// Half of the memory is left to the notes: objects can be read again, and a note that finds no room is refused.
+static KEEP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local memory = redis.call('INFO', 'memory')
+        local most = tonumber(string.match(memory, 'maxmemory:(%d+)'))
+        if most == 0 or tonumber(string.match(memory, 'used_memory:(%d+)')) < most / 2 then
+          redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+        end",
+    )
+});
+
 /// Length of what proves that an entry is ours.
 const MAC_BYTES: usize = 32;
 
 /// The objects of one cluster.
-#[derive(Debug)]
 pub(super) struct Objects {
     link: Link,
     prefix: String,
@@ -64,11 +75,11 @@ impl Objects {
         }
         let name = self.name(bucket, &object.head.key);
         let entry = [self.mac(&name, &body).as_bytes(), body.as_slice()].concat();
-        let mut set = redis::cmd("SET");
-        set.arg(&name).arg(entry).arg("PX").arg(self.ttl_ms);
+        let mut set = KEEP.key(name);
+        set.arg(entry).arg(self.ttl_ms);
         let set = &set;
         // Where it cannot be kept it is read again.
-        let _: Option<()> = self.ask(async || self.link.ask(async |mut c| set.query_async(&mut c).await).await).await;
+        let _: Option<()> = self.ask(async || self.link.ask(async |mut c| set.invoke_async(&mut c).await).await).await;
     }
 
     /// Asks, unless Redis failed a moment ago: dead or slow it must not cost every read its patience.

@@ -37,9 +37,12 @@ async fn describe(admin: &Admin, name: &str, account: AccountId) -> Result<Value
     }))
 }
 
+/// A misspelt field must not take a bound away.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Quota {
     name: String,
+    #[serde(deserialize_with = "Option::deserialize")]
     quota_bytes: Option<u64>,
 }
 

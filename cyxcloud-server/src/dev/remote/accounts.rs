@@ -40,12 +40,12 @@ fn quota(text: &str) -> Result<Quota, String> {
         return Ok(Quota(None));
     }
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_uppercase().trim_end_matches("IB") {
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "" | "B" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
+        "K" | "KIB" => 10,
+        "M" | "MIB" => 20,
+        "G" | "GIB" => 30,
+        "T" | "TIB" => 40,
         other => return Err(format!("{other:?} is no unit; use K, M, G or T")),
     };
     let number: u64 = digits.parse().map_err(|_| format!("{text:?} is neither a number of bytes, such as 10G, nor none"))?;
@@ -102,7 +102,7 @@ mod tests {
         for (text, bytes) in [("0", 0), ("17", 17), ("17B", 17), ("10k", 10 << 10), ("3GiB", 3 << 30), ("2T", 2 << 40)] {
             assert_eq!(is(text), Ok(Some(bytes)), "{text}");
         }
-        for text in ["", "G", "1.5G", "-1", "10X", "99999999T"] {
+        for text in ["", "G", "1.5G", "-1", "10X", "10IB", "1KIBIB", "99999999T"] {
             assert!(quota(text).is_err(), "{text}");
         }
     }
