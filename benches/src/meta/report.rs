@@ -10,7 +10,7 @@ use super::backend::Kind;
 /// A GiB of objects may take so many KiB of metadata.
 const MAX_KIB_PER_GIB: f64 = 256.0;
 /// With a thousand times the objects everything may cost so much more: a few levels of a tree, and less of it in the cache.
-const MAX_GROWTH: f64 = 3.0;
+const MAX_GROWTH: f64 = 5.0;
 
 /// One store with so many objects.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -121,7 +121,7 @@ mod tests {
     fn growth_and_weight_have_bars() {
         let report = |speed, kib| Report { seconds: 1, lines: vec![line(1000, 100.0, kib), line(1_000_000, speed, kib)] };
         report(60.0, 255.0).check().unwrap();
-        assert_eq!(report(20.0, 255.0).missed().len(), 4);
+        assert_eq!(report(10.0, 255.0).missed().len(), 4);
         assert!(report(60.0, 300.0).check().unwrap_err().to_string().contains("300 KiB"));
         assert!(Report::default().check().is_err());
     }

@@ -266,13 +266,14 @@ impl Meta for MemoryMeta {
     }
 
     async fn scan_objects(&self, bucket: BucketId, prefix: &str, start: ScanStart, limit: usize) -> Result<Vec<ObjectHead>> {
-        let begun = |key: &str| match &start {
-            ScanStart::First => true,
-            ScanStart::After(text) => key > text.as_str(),
-            ScanStart::From(text) => key >= text.as_str(),
+        let begin = match start {
+            ScanStart::First => prefix.to_owned(),
+            // The first text after another is that text and a zero byte.
+            ScanStart::After(text) => prefix.to_owned().max(text + "\0"),
+            ScanStart::From(text) => prefix.to_owned().max(text),
         };
         let state = self.state();
-        let found = state.objects.iter().filter(|((of, key), _)| *of == bucket && key.starts_with(prefix) && begun(key));
+        let found = state.objects.range((bucket, begin)..).take_while(|((of, key), _)| *of == bucket && key.starts_with(prefix));
         Ok(found.take(limit).map(|(_, object)| object.head.clone()).collect())
     }
 
