@@ -241,7 +241,7 @@ pub async fn reservations_at_once_keep_to_the_quota(meta: Fixture) {
     let reserve = |commit: CommitObject| async {
         meta.reserve(commit.epoch, bucket, 100).await?;
         // Every other one writes what it has reserved.
-        if commit.epoch % 2 == 0 { meta.commit_object(commit).await.map(drop) } else { Ok(()) }
+        if commit.epoch.is_multiple_of(2) { meta.commit_object(commit).await.map(drop) } else { Ok(()) }
     };
     let results = futures::future::join_all(commits.into_iter().map(reserve)).await;
     let (done, not): (Vec<_>, Vec<_>) = results.into_iter().partition(|result| result.is_ok());

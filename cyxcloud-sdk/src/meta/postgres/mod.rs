@@ -277,7 +277,7 @@ impl Meta for PostgresMeta {
 
     async fn commit_object(&self, commit: CommitObject) -> Result<Object> {
         self.number(commit.chunks.iter().flat_map(|chunk| &chunk.copies)).await?;
-        transact!(self, c, objects::commit(c, &self.numbers, self.clock(), &commit).await)
+        transact!(self, c, Box::pin(objects::commit(c, &self.numbers, self.clock(), &commit)).await)
     }
 
     async fn object(&self, bucket: BucketId, key: &ObjectKey) -> Result<Object> {
@@ -326,7 +326,7 @@ impl Meta for PostgresMeta {
 
     async fn commit_part(&self, commit: CommitPart) -> Result<()> {
         self.number(commit.chunks.iter().flat_map(|chunk| &chunk.copies)).await?;
-        transact!(self, c, multipart::commit_part(c, &self.numbers, self.clock(), &commit).await)
+        transact!(self, c, Box::pin(multipart::commit_part(c, &self.numbers, self.clock(), &commit)).await)
     }
 
     async fn list_parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
