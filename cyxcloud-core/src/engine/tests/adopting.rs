@@ -132,6 +132,20 @@ fn upkeep_looks_for_them_once_all_nodes_are_back() {
 }
 
 #[test]
+fn shards_that_the_record_does_not_name_at_all_are_adopted() {
+    let world = World::new(14, policy());
+    let mut staged = world.stage(&payload(2, 40_000), StageKind::Object).unwrap();
+    staged.chunks[0].copies.truncate(12);
+    world.commit(staged, "small").unwrap();
+    world.time.run(world.engine.watch_nodes()).unwrap();
+    let named = |world: &World| world.time.run(world.meta.scan_chunks(None, 10)).unwrap()[0].copies.len();
+    assert_eq!(named(&world), 12);
+    let done = collect(&world);
+    assert_eq!((done.adopted, done.orphans), (2, 0), "{done:?}");
+    assert_eq!(named(&world), 14);
+}
+
+#[test]
 fn nothing_of_a_dead_chunk_is_adopted() {
     let mut world = world(policy());
     let copy = world.meta.copy();

@@ -53,7 +53,7 @@ pub(super) async fn look(url: &str, options: &PostgresOptions) -> Result<Option<
 
 /// Every other client counts as a user, whatever it calls itself: the URL can give a gateway another name.
 const LOOK: &str = "SELECT replace(id::text, '-', ''), last_epoch,
-    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid())
+    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND (backend_type IS NULL OR backend_type = 'client backend') AND pid <> pg_backend_pid())
     FROM cyx.cluster WHERE singleton = 1";
 
 /// What there is to say of a database, or of a copy of one.
