@@ -329,8 +329,16 @@ async fn a_copy_is_made_beside_a_writer_and_put_back() {
     let copied = copy_file(&there, &copy).await.unwrap();
     assert_eq!(copied.last_epoch, open.epoch);
     meta.begin_lease(1000).await.unwrap();
+    // Of a file that was moved away without it: SQLite would write it into the restored one.
+    let log = directory.path().join("restored.db-wal");
+    std::fs::write(&log, "").unwrap();
+    let refused = put_back(&copy, &restored, 0, &*clock).await.unwrap_err();
+    assert!(refused.kind() == ErrorKind::AlreadyExists && refused.to_string().contains("restored.db-wal"), "{refused}");
+    std::fs::remove_file(log).unwrap();
+    std::fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
     let restore = put_back(&copy, &restored, 0, &*clock).await.unwrap();
     assert_eq!(restore.from, open.epoch);
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&restored).unwrap().permissions()) & 0o777, 0o600);
     assert_eq!(put_back(&copy, &restored, 0, &*clock).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
     let again = SqliteMeta::open(&restored, clock).await.unwrap();
     assert_eq!(again.restores().await.unwrap(), [restore]);

@@ -146,9 +146,10 @@ pub fn log(report: Report) {
         }
         Report::Balanced(done) if done.moves > 0 => tracing::info!(?done, "balanced"),
         Report::Balanced(_) | Report::Scan(_) | Report::Repaired(_) | Report::Scrubbed(_) => {}
-        Report::Collected(done) if done.adopted + done.kept > 0 => {
-            tracing::info!(?done, "collected garbage; shards were adopted, or are kept, since older metadata were restored");
+        Report::Collected(done) if done.adopted > 0 => {
+            tracing::info!(?done, "shards were adopted where they lie, in place of missing ones")
         }
+        Report::Collected(done) if done.kept > 0 => tracing::info!(?done, "shards are kept, since older metadata were restored"),
         Report::Collected(done) => tracing::debug!(?done, "collected garbage"),
         Report::Failed(what, error) => tracing::warn!(%error, "{what} will be tried again"),
     }

@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt};
 use super::get::is_lost;
 use super::{Collected, Engine};
 use crate::Result;
-use crate::control::health::CopyState;
+use crate::control::health::{CopyState, Fleet};
 use crate::data::manifest::{ChunkRecord, Copy};
 use crate::data::shard::Frame;
 use crate::id::ShardKey;
@@ -31,11 +31,11 @@ pub(super) struct Surplus {
 
 /// What is to become of a surplus copy.
 enum Verdict {
-    /// The copies that the record names are there.
+    /// The copies that the record names are there, and stay.
     Spare,
-    /// Some of them are certainly not.
+    /// Some of them are certainly not there, or it names none.
     Missing(Vec<Copy>),
-    /// Nobody knows: a node does not answer.
+    /// Nobody knows: a node does not answer, or those that do are to leave.
     Unknown,
 }
 
@@ -69,7 +69,8 @@ impl Engine {
     pub(super) async fn settle_surplus(&self, surplus: Vec<Surplus>, done: &mut Collected) -> Result<Vec<ShardKey>> {
         let mut spare = Vec::new();
         let mut wanted = Vec::new();
-        let judge = |one: Surplus| async move { (self.judge(&one).await, one) };
+        let fleet = &self.fleet();
+        let judge = |one: Surplus| async move { (self.judge(&one, fleet).await, one) };
         let judged: Vec<_> = surplus.into_iter().map(|one| judge(one).boxed()).collect();
         let judged: Vec<_> = stream::iter(judged).buffer_unordered(PARALLEL).collect().await;
         for (verdict, one) in judged {
@@ -85,22 +86,29 @@ impl Engine {
         Ok(spare)
     }
 
-    async fn judge(&self, surplus: &Surplus) -> Verdict {
+    async fn judge(&self, surplus: &Surplus, fleet: &Fleet) -> Verdict {
         let Surplus { record, copy } = surplus;
-        let named: Vec<Copy> = record.holders(copy.shard).map(|node| Copy { shard: copy.shard, node }).collect();
-        if !self.confirms_copies || named.is_empty() {
+        // A node may make up indexes; no record ever names these.
+        if !self.confirms_copies || usize::from(copy.shard) >= record.scheme.total() {
             return Verdict::Spare;
         }
-        let fleet = self.fleet();
+        let named: Vec<Copy> = record.holders(copy.shard).map(|node| Copy { shard: copy.shard, node }).collect();
+        if named.is_empty() {
+            // Written with fewer shards than there are; what came late is as good as what repair would compute.
+            return Verdict::Missing(vec![]);
+        }
         let ask = |named: Copy| async move { (named, self.prove_copy(record, named).await) };
         let there = named.iter().copied().filter(|named| fleet.expected(named.node) <= CopyState::Leaving);
         let answers = join_all(there.map(|named| ask(named).boxed())).await;
         let is_missing = |answer: &Result<()>| answer.as_ref().is_err_and(is_lost);
         let missing: Vec<Copy> = answers.iter().filter(|(_, answer)| is_missing(answer)).map(|(named, _)| *named).collect();
-        match answers.iter().filter(|(_, answer)| answer.is_ok()).count() {
-            proven if proven == named.len() => Verdict::Spare,
-            _ if missing.is_empty() => Verdict::Unknown,
-            _ => Verdict::Missing(missing),
+        // One that leaves has to be read from somewhere else soon, and this may be where.
+        let stays = |named: &Copy| fleet.expected(named.node) == CopyState::Live;
+        let proven = answers.iter().filter(|(named, answer)| answer.is_ok() && stays(named)).count();
+        match () {
+            () if proven == named.len() => Verdict::Spare,
+            () if missing.is_empty() => Verdict::Unknown,
+            () => Verdict::Missing(missing),
         }
     }
 

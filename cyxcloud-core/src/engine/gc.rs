@@ -47,12 +47,21 @@ pub struct Collected {
     pub kept: u64,
 }
 
+/// What is done about shards that no record places where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// All of it.
+    Collect,
+    /// Records are made to name those they lack.
+    Adopt,
+}
+
 /// What a page of a node's shards holds that no record places there.
 #[derive(Default)]
 struct Unplaced {
-    /// Shards of chunks that nobody knows.
+    /// Shards of chunks that nobody knows, and of dead ones that lie elsewhere than their records say.
     orphans: Vec<ShardKey>,
-    /// Copies of known chunks.
+    /// Copies of referenced chunks.
     surplus: Vec<Surplus>,
     /// Shards that are kept after a restore.
     kept: u64,
@@ -74,10 +83,24 @@ impl Engine {
         while self.meta().prune_notes(NOTES_PAGE).await? >= NOTES_PAGE as u64 {}
         let restores = self.recent_restores().await?;
         self.collect_dead(&restores, &mut done).await?;
-        for node in self.view().nodes().iter().map(|n| n.id) {
-            self.collect_orphans(node, &restores, &mut done).await?;
-        }
+        self.visit_nodes(&restores, Pass::Collect, &mut done).await?;
         Ok(done)
+    }
+
+    /// What a round does about copies that records lack, and nothing else of it: nothing is deleted. `done` counts as it goes, for whoever stops it
+    /// halfway.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub(super) async fn adopt_strays(&self, restores: &Recent, done: &mut Collected) -> Result<()> {
+        self.visit_nodes(restores, Pass::Adopt, done).await
+    }
+
+    async fn visit_nodes(&self, restores: &Recent, pass: Pass, done: &mut Collected) -> Result<()> {
+        for node in self.view().nodes().iter().map(|n| n.id) {
+            self.visit_node(node, restores, pass, done).await?;
+        }
+        Ok(())
     }
 
     async fn collect_dead(&self, restores: &Recent, done: &mut Collected) -> Result<()> {
@@ -130,7 +153,7 @@ impl Engine {
         }
     }
 
-    async fn collect_orphans(&self, node: NodeId, restores: &Recent, done: &mut Collected) -> Result<()> {
+    async fn visit_node(&self, node: NodeId, restores: &Recent, pass: Pass, done: &mut Collected) -> Result<()> {
         // The fence comes first: whoever commits after the metadata are read below holds a lease at or above it.
         let fence = self.meta().fence().await?;
         let mut after = None;
@@ -145,6 +168,9 @@ impl Engine {
             done.kept += unplaced.kept;
             // Whoever has come to rely on a copy since the records were read has stored it again, at or above the fence.
             let spare = self.settle_surplus(unplaced.surplus, done).await?;
+            if pass == Pass::Adopt {
+                continue;
+            }
             let orphans = unplaced.orphans.into_iter().chain(spare);
             let deletes = orphans.map(|key| self.delete(node, key, fence));
             let outcomes: Vec<_> = stream::iter(deletes).buffer_unordered(PARALLEL).collect().await;
@@ -165,11 +191,12 @@ impl Engine {
             let record = ids.binary_search(&info.key.chunk).ok().and_then(|at| records[at].as_ref());
             match record {
                 Some(record) if record.holders(info.key.index).any(|holder| holder == node) => {}
-                Some(record) => {
+                // A dead chunk needs no copies: its record cannot be changed, and goes. Whoever brings it back stores them again.
+                Some(record) if self.referenced(record.id).await?.is_some() => {
                     found.surplus.push(Surplus { record: record.clone(), copy: Copy { shard: info.key.index, node } });
                 }
-                None if restores.covers(info.epoch) => found.kept += 1,
-                None => found.orphans.push(info.key),
+                _ if restores.covers(info.epoch) => found.kept += 1,
+                _ => found.orphans.push(info.key),
             }
         }
         Ok(found)

@@ -143,17 +143,27 @@ impl Engine {
     }
 
     /// After a restore of an older copy of the metadata: looks what lies where before anything is made anew. What repair would miss at the
-    /// place of then is mostly to be found at that of now, once all nodes are back.
+    /// place of then is mostly to be found at that of now, once all nodes are back. It deletes nothing, as whoever repairs need not be who collects.
     async fn adopt_first(&self, report: &(dyn Fn(Report) + Send + Sync)) -> Result<()> {
-        if !self.recent_restores().await?.any() {
+        let restores = self.recent_restores().await?;
+        if !restores.any() {
             return Ok(());
         }
         let begun = self.now();
         while !self.all_are_back() && self.now() < begun.plus_ms(self.policy.timers.offline_after_ms) {
             self.env().sleep(self.policy.timers.heartbeat_ms).await;
         }
-        report(Report::Collected(self.collect_garbage().await?));
-        Ok(())
+        let mut done = Collected::default();
+        // Not for ever, as repair waits for it; the collector goes on with the rest.
+        let adopted = {
+            let adopt = std::pin::pin!(self.adopt_strays(&restores, &mut done));
+            match select(adopt, self.env().sleep(self.policy.timers.offline_after_ms)).await {
+                Either::Left((adopted, _)) => adopted,
+                Either::Right(_) => Ok(()),
+            }
+        };
+        report(Report::Collected(done));
+        adopted
     }
 
     /// Whether every node that belongs to the cluster answers.

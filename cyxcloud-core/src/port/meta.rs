@@ -255,7 +255,7 @@ impl ReplaceCopies {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Conflict`] when the copies are not the expected ones, [`crate::ErrorKind::Invalid`] when the new ones leave a shard
-    /// out or name one the scheme has not.
+    /// out that those named, or name one the scheme has not.
     pub fn check(&self, there: &ChunkRecord) -> Result<()> {
         let sorted = |copies: &[Copy]| {
             let mut copies = copies.to_vec();
@@ -265,11 +265,13 @@ impl ReplaceCopies {
         if sorted(&there.copies) != sorted(&self.expected) {
             return Err(Error::conflict(format!("the copies of chunk {} are others than expected", self.chunk)));
         }
-        let shards: BTreeSet<usize> = self.copies.iter().map(|copy| copy.shard.into()).collect();
-        if shards.into_iter().eq(0..there.scheme.total()) {
+        // A chunk may have been written with fewer shards than it has, and then get them one by one.
+        let shards = |copies: &[Copy]| copies.iter().map(|copy| usize::from(copy.shard)).collect::<BTreeSet<_>>();
+        let placed = shards(&self.copies);
+        if placed.is_superset(&shards(&there.copies)) && placed.last().is_none_or(|last| *last < there.scheme.total()) {
             return Ok(());
         }
-        Err(Error::invalid(format!("the copies of a {} chunk must name each of its shards and no other", there.scheme)))
+        Err(Error::invalid(format!("the copies of a {} chunk must name each shard that was named, and none it has not", there.scheme)))
     }
 }
 
@@ -571,7 +573,8 @@ pub trait Meta: Send + Sync + 'static {
     /// The value of a note that was alive; it is not any more. Of many who take it at once, one gets it.
     async fn take_note(&self, name: NoteName) -> Result<Option<Bytes>>;
     /// Since when this store forgets no note before its time: of older ones nobody knows. Whoever must not take for new what is old asks this
-    /// after the note, and refuses what was made before. The beginning of time for a store whose notes survive as its other rows do.
+    /// after the note, and refuses what was made before. For a store whose notes survive as its other rows do it is
+    /// when it was last put back from an older copy, or the beginning of time.
     async fn notes_since(&self) -> Result<Timestamp>;
     /// Adds to a counter, and answers the sum. The first to add begins it; `window_ms` later it begins anew. No counter is a note, whatever its
     /// name.

@@ -150,6 +150,12 @@ async fn open_file(path: &Path, data_dir: Option<&Path>, env: Arc<dyn Environmen
     let shared = share_directory(directory)?;
     if let Some(data_dir) = data_dir.filter(|_| !path.exists()) {
         // With empty metadata every shard of the nodes would look like an orphan, and be collected.
+        ensure!(
+            seen::recall(data_dir)? == 0,
+            "{} is missing, but this data directory was used with metadata already; put a backup back with cyxcloud-gateway restore DIR, or name another \
+             --data-dir to begin anew",
+            path.display()
+        );
         let keys = data_dir.join("seal.key");
         ensure!(
             !keys.exists(),

@@ -138,7 +138,11 @@ impl Gateway {
         let servers = vec![http, grpc];
         let noting = {
             let (directory, meta) = (directory.clone(), ways.meta());
-            tokio::spawn(async move { copies::seen::keep_noting(&directory, meta).await })
+            tokio::spawn(async move {
+                copies::seen::keep_noting(&directory, meta).await;
+                // At once, as a crash would: upkeep must not delete what the older copy does not know.
+                std::process::exit(1);
+            })
         };
         Ok(Self { http_addr, grpc_addr, engine, keys, directory, scheme, ways, upkeep, stop, servers, noting, _temporary: temporary })
     }

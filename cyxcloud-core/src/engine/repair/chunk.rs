@@ -74,7 +74,7 @@ impl Engine {
     }
 
     /// The record, if something refers to the chunk.
-    async fn referenced(&self, id: ChunkId) -> Result<Option<ChunkRecord>> {
+    pub(in crate::engine) async fn referenced(&self, id: ChunkId) -> Result<Option<ChunkRecord>> {
         let next = self.meta().scan_chunks(id.before(), 1).await?;
         Ok(next.into_iter().find(|record| record.id == id))
     }

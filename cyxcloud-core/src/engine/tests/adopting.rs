@@ -99,9 +99,13 @@ fn repair_that_comes_first_finds_them_too() {
 #[test]
 fn upkeep_looks_for_them_once_all_nodes_are_back() {
     let mut world = world(policy());
+    world.put("thrown away", &payload(3, 40_000)).unwrap();
+    let thrown_away = ObjectKey::new("thrown away").unwrap();
+    world.time.run(world.meta.delete_object(BUCKET, &thrown_away, Precondition::None, Fate::Trash)).unwrap();
     let copy = world.meta.copy();
     move_everything(&world);
     restore(&mut world, copy);
+    let before = world.shards();
     world.nodes.set(3, Fault::Away);
     let (engine, nodes) = (world.engine.clone(), world.nodes.clone());
     let reports = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -122,6 +126,52 @@ fn upkeep_looks_for_them_once_all_nodes_are_back() {
     let scanned = reports.iter().position(|report| matches!(report, Report::Scan(_))).unwrap();
     assert!(adopted < scanned, "{reports:?}");
     assert_all_there(&world);
+    // Collecting is the business of others, who have another window for the trash.
+    assert_eq!(world.time.run(world.meta.list_trash(BUCKET, "", None, 10)).unwrap().len(), 1);
+    assert_eq!(world.shards(), before);
+}
+
+#[test]
+fn shards_that_the_record_does_not_name_at_all_are_adopted() {
+    let world = World::new(14, policy());
+    let mut staged = world.stage(&payload(2, 40_000), StageKind::Object).unwrap();
+    staged.chunks[0].copies.truncate(12);
+    world.commit(staged, "small").unwrap();
+    world.time.run(world.engine.watch_nodes()).unwrap();
+    let named = |world: &World| world.time.run(world.meta.scan_chunks(None, 10)).unwrap()[0].copies.len();
+    assert_eq!(named(&world), 12);
+    let done = collect(&world);
+    assert_eq!((done.adopted, done.orphans), (2, 0), "{done:?}");
+    assert_eq!(named(&world), 14);
+}
+
+#[test]
+fn nothing_of_a_dead_chunk_is_adopted() {
+    let mut world = world(policy());
+    let copy = world.meta.copy();
+    move_everything(&world);
+    restore(&mut world, copy);
+    world.delete("small");
+    let first = collect(&world);
+    assert!(first.adopted > 20 && first.kept > 0 && first.orphans == 0, "{first:?}");
+    assert_eq!(collect(&world), Collected { kept: first.kept, ..Collected::default() });
+    world.time.advance(policy().restore_keep_ms);
+    collect(&world);
+    assert_eq!(world.get("large").unwrap(), payload(1, 100_000));
+    assert_eq!(world.shards(), 42);
+}
+
+#[test]
+fn copies_on_nodes_that_leave_do_not_make_others_spare() {
+    let world = world(policy());
+    (0..6).for_each(|n| world.nodes.set(n, Fault::Refuses));
+    world.put("again", &payload(2, 40_000)).unwrap();
+    (0..6).for_each(|n| world.nodes.set(n, Fault::None));
+    (6..20).for_each(|n| drain(&world, NodeId([n; 16])));
+    let before = world.shards();
+    let done = collect(&world);
+    assert!(done.unconfirmed > 0, "{done:?}");
+    assert_eq!((done.adopted, done.orphans, world.shards()), (0, 0, before));
 }
 
 #[test]

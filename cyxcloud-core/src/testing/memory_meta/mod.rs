@@ -561,7 +561,7 @@ impl Meta for MemoryMeta {
     }
 
     async fn notes_since(&self) -> Result<Timestamp> {
-        Ok(Timestamp(0))
+        Ok(self.state().restores.iter().map(|restore| restore.at).max().unwrap_or(Timestamp(0)))
     }
 
     async fn count(&self, name: NoteName, amount: u32, window_ms: u64) -> Result<u64> {

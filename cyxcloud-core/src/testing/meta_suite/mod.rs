@@ -94,7 +94,8 @@ macro_rules! meta_conformance {
                 a_replacement_needs_the_expected_copies, a_replacement_needs_a_referenced_chunk, a_replacement_names_every_shard,
                 one_of_many_replacements_wins, the_chunks_of_a_node_are_found;
             restores:
-                a_restore_leaves_out_epochs, a_restore_begins_at_the_lowest_lease, restores_are_listed, a_restore_knows_what_was_seen;
+                a_restore_leaves_out_epochs, a_restore_begins_at_the_lowest_lease, a_restore_forgets_notes, restores_are_listed,
+                a_restore_knows_what_was_seen;
             jobs:
                 a_job_is_opened_once, jobs_are_claimed_by_priority_and_chunk, a_claim_of_jobs_needs_a_live_lease,
                 a_job_is_completed_by_its_holder, a_dead_holder_loses_its_jobs, a_late_finish_counts_until_the_job_is_taken,

@@ -27,6 +27,16 @@ pub async fn a_restore_begins_at_the_lowest_lease(meta: Fixture) {
     assert_eq!(second.from, first.to, "nobody was at work");
 }
 
+/// Notes made between the copy and the restore are not in it.
+pub async fn a_restore_forgets_notes(meta: Fixture) {
+    let before = meta.notes_since().await.unwrap();
+    meta.advance(1000);
+    let restore = meta.mark_restored(0).await.unwrap();
+    // A store that keeps notes elsewhere, and says since when, has lost none.
+    let since = if before == Timestamp(0) { restore.at } else { before };
+    assert_eq!(meta.notes_since().await.unwrap(), since);
+}
+
 /// They are there until the metadata are.
 pub async fn restores_are_listed(meta: Fixture) {
     assert_eq!(meta.restores().await.unwrap(), []);

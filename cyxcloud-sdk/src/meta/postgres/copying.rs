@@ -17,10 +17,13 @@ pub(super) fn environment(url: &str) -> Result<Vec<(&'static str, String)>> {
         Host::Unix(directory) => directory.display().to_string(),
     };
     let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
+    // What the URL does not say must not come from the environment of whoever calls.
+    let ports = list(config.get_ports().iter().map(u16::to_string).collect()).unwrap_or_else(|| "5432".to_owned());
     let user = config.get_user().map(str::to_owned);
     let found = [
         ("PGHOST", list(config.get_hosts().iter().map(host).collect())),
-        ("PGPORT", list(config.get_ports().iter().map(u16::to_string).collect())),
+        ("PGHOSTADDR", list(config.get_hostaddrs().iter().map(ToString::to_string).collect())),
+        ("PGPORT", Some(ports)),
         // Without a name it is that of the user, as for every program.
         ("PGDATABASE", config.get_dbname().map(str::to_owned).or_else(|| user.clone())),
         ("PGUSER", user),
@@ -48,9 +51,9 @@ pub(super) async fn look(url: &str, options: &PostgresOptions) -> Result<Option<
     looked.map_err(Fail::into_error)
 }
 
-/// Others that name themselves as [`super::PostgresMeta`] does count as users.
+/// Every other client counts as a user, whatever it calls itself: the URL can give a gateway another name.
 const LOOK: &str = "SELECT replace(id::text, '-', ''), last_epoch,
-    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cyxcloud' AND pid <> pg_backend_pid())
+    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND (backend_type IS NULL OR backend_type = 'client backend') AND pid <> pg_backend_pid())
     FROM cyx.cluster WHERE singleton = 1";
 
 /// What there is to say of a database, or of a copy of one.
@@ -60,6 +63,6 @@ pub struct PostgresCopy {
     pub id: String,
     /// The last epoch that it has given.
     pub last_epoch: u64,
-    /// Connections of other processes to it.
+    /// Connections of other clients to it.
     pub users: u64,
 }

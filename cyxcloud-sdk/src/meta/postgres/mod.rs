@@ -446,7 +446,7 @@ impl Meta for PostgresMeta {
     }
 
     async fn notes_since(&self) -> Result<Timestamp> {
-        Ok(Timestamp(0))
+        look!(self, c, restores::newest(c).await)
     }
 
     async fn count(&self, name: NoteName, amount: u32, window_ms: u64) -> Result<u64> {

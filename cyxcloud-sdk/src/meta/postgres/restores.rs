@@ -1,5 +1,6 @@
 //! What is known of having been put back from an older copy.
 
+use cyxcloud_core::Timestamp;
 use cyxcloud_core::port::Restore;
 use tokio_postgres::Row;
 
@@ -28,4 +29,9 @@ pub(super) async fn mark(c: &Session, now: Now, seen: u64) -> Outcome<Restore> {
 
 pub(super) async fn list(c: &Session) -> Outcome<Vec<Restore>> {
     c.query(sql::RESTORES, &[]).await?.iter().map(restore).collect()
+}
+
+/// When the newest restore was, or the beginning of time.
+pub(super) async fn newest(c: &Session) -> Outcome<Timestamp> {
+    Ok(c.first(sql::NEWEST_RESTORE, &[]).await?.map(|row| time(&row, 0)).transpose()?.unwrap_or(Timestamp(0)))
 }

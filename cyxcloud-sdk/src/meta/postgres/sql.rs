@@ -127,6 +127,7 @@ statements! {
     LOCK_COUNTER = "SELECT last_epoch FROM cyx.cluster WHERE singleton = 1 FOR UPDATE";
     SET_COUNTER = "UPDATE cyx.cluster SET last_epoch = $1 WHERE singleton = 1";
     INSERT_RESTORE = "INSERT INTO cyx.restores (first, next, at) VALUES ($1, $2, $3)";
+    NEWEST_RESTORE = "SELECT coalesce(max(at), 0) FROM cyx.restores";
     RESTORES = "SELECT first, next, at FROM cyx.restores ORDER BY next";
     FENCE = "SELECT coalesce((SELECT min(epoch) FROM cyx.leases), last_epoch + 1) FROM cyx.cluster WHERE singleton = 1";
 

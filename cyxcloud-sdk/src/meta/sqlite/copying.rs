@@ -1,6 +1,7 @@
 //! Copies of the metadata file, made while others write to it, and put back.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cyxcloud_core::port::{Environment, Restore};
@@ -42,7 +43,7 @@ pub async fn copy_file(from: &Path, to: &Path) -> Result<Copied> {
 /// Puts a copy at `from` back as `to`, which must not be there, with the restore marked in it. `to` appears whole or not at all.
 ///
 /// # Errors
-/// [`cyxcloud_core::ErrorKind::AlreadyExists`] when `to` is there; those of [`super::SqliteMeta::open`] and
+/// [`cyxcloud_core::ErrorKind::AlreadyExists`] when `to` is there, or a log of the file that was; those of [`super::SqliteMeta::open`] and
 /// [`cyxcloud_core::port::Meta::mark_restored`].
 pub async fn put_back(from: &Path, to: &Path, seen: u64, clock: &dyn Environment) -> Result<Restore> {
     let (from, to, now) = (from.to_owned(), to.to_owned(), clock.now());
@@ -50,14 +51,15 @@ pub async fn put_back(from: &Path, to: &Path, seen: u64, clock: &dyn Environment
         if to.exists() {
             return Err(Error::already_exists(format!("{} is there already", to.display())).into());
         }
+        refuse_logs(&to)?;
         let unfinished = beside(&to, ".restoring");
-        for leftover in [unfinished.clone(), beside(&unfinished, "-wal"), beside(&unfinished, "-shm")] {
+        for leftover in std::iter::once(unfinished.clone()).chain(LOGS.map(|suffix| beside(&unfinished, suffix))) {
             match std::fs::remove_file(leftover) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(&unfinished, e)),
                 _ => {}
             }
         }
-        std::fs::copy(&from, &unfinished).map_err(|e| failed(&unfinished, e))?;
+        copy_bytes(&from, &unfinished).map_err(|e| failed(&unfinished, e))?;
         let restore = {
             let mut c = schema::open_writer(&unfinished)?;
             let tx = c.transaction()?;
@@ -68,12 +70,36 @@ pub async fn put_back(from: &Path, to: &Path, seen: u64, clock: &dyn Environment
             restore
         };
         sync(&unfinished)?;
+        refuse_logs(&to)?;
         std::fs::rename(&unfinished, &to).map_err(|e| failed(&to, e))?;
         let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sync(directory)?;
         Ok(restore)
     })
     .await
+}
+
+/// What SQLite keeps beside a file, and writes into whatever file it finds there the next time.
+const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+fn refuse_logs(of: &Path) -> Outcome<()> {
+    let there: Vec<String> =
+        LOGS.map(|suffix| beside(of, suffix)).iter().filter(|log| log.exists()).map(|log| log.display().to_string()).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let logs = there.join(", ");
+    Err(Error::already_exists(format!(
+        "{logs} would be written into the restored file: move what is left away, with the old {}",
+        of.display()
+    ))
+    .into())
+}
+
+/// Readable and writable by the owner only, whatever the copy is.
+fn copy_bytes(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut new = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+    std::io::copy(&mut File::open(from)?, &mut new).map(drop)
 }
 
 fn describe(path: &Path) -> Outcome<Copied> {

@@ -332,7 +332,7 @@ impl Meta for SqliteMeta {
     }
 
     async fn notes_since(&self) -> Result<Timestamp> {
-        Ok(Timestamp(0))
+        self.read(restores::newest).await
     }
 
     async fn count(&self, name: NoteName, amount: u32, window_ms: u64) -> Result<u64> {

@@ -27,3 +27,8 @@ pub(super) fn mark(c: &Connection, seen: u64, now: Timestamp) -> Outcome<Restore
 pub(super) fn list(c: &Connection) -> Outcome<Vec<Restore>> {
     all(c, sql::RESTORES, [], restore)
 }
+
+/// When the newest restore was, or the beginning of time.
+pub(super) fn newest(c: &Connection) -> Outcome<Timestamp> {
+    Ok(first(c, sql::NEWEST_RESTORE, [], |row| time(row, 0))?.unwrap_or(Timestamp(0)))
+}

@@ -44,6 +44,7 @@ statements! {
     COUNTER = "SELECT last_epoch FROM cluster WHERE only = 1";
     SET_COUNTER = "UPDATE cluster SET last_epoch = ?1 WHERE only = 1";
     INSERT_RESTORE = "INSERT INTO restores (first, next, at) VALUES (?1, ?2, ?3)";
+    NEWEST_RESTORE = "SELECT coalesce(max(at), 0) FROM restores";
     RESTORES = "SELECT first, next, at FROM restores ORDER BY next";
     FENCE = "SELECT coalesce((SELECT min(epoch) FROM leases), last_epoch + 1) FROM cluster WHERE only = 1";
 

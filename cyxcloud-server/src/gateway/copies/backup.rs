@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use super::files::{FORMAT, FileEntry, Kind, MANIFEST, Manifest, SECRETS, parent, sync};
 use super::{BackupArgs, postgres};
 use crate::gateway::GatewayArgs;
-use crate::gateway::database::Place;
+use crate::gateway::database::{DATABASE_ID, Place};
 
 pub(super) async fn run(args: &GatewayArgs, backup: &BackupArgs) -> Result<()> {
     let target = &backup.directory;
@@ -34,6 +34,8 @@ pub(super) async fn run(args: &GatewayArgs, backup: &BackupArgs) -> Result<()> {
     if !backup.without_keys {
         secrets(args, unfinished.path())?;
     }
+    let metadata = unfinished.path().join(kind.file());
+    std::fs::set_permissions(&metadata, Permissions::from_mode(0o600)).with_context(|| format!("cannot use {}", metadata.display()))?;
     let mut files = BTreeMap::new();
     for name in SECRETS.into_iter().chain([kind.file()]) {
         let path = unfinished.path().join(name);
@@ -74,6 +76,13 @@ async fn copy(args: &GatewayArgs, to: &Path) -> Result<(Kind, Option<String>, u6
             let Some(there) = postgres::look(&args.database, &url).await? else {
                 bail!("the database of --database-url has no metadata in it")
             };
+            // A backup of one cluster's metadata with another's keys is of no use.
+            let known = args.data_dir.join(DATABASE_ID);
+            match std::fs::read_to_string(&known) {
+                Ok(id) => ensure!(id.trim() == there.id, "{} names another database than that of --database-url", known.display()),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e).with_context(|| format!("cannot read {}", known.display())),
+            }
             postgres::dump(&args.database, &url, &to.join(Kind::Postgres.file()))?;
             Ok((Kind::Postgres, Some(there.id), there.last_epoch))
         }

@@ -34,6 +34,10 @@ pub(super) fn restore(args: &DatabaseArgs, url: &str, from: &Path) -> Result<()>
 
 fn program(name: &str, args: &DatabaseArgs, url: &str) -> Result<Command> {
     let mut command = Command::new(name);
+    // The URL says where the database is, and nothing else does.
+    ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"].into_iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command.arg("--no-password").envs(PostgresMeta::client_environment(url)?);
     match args.authorities() {
         Some(authorities) => command.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", authorities),

@@ -67,9 +67,11 @@ async fn put(args: &GatewayArgs, place: &Place, from: &Path, manifest: &Manifest
             None
         }
     };
+    let floor = manifest.last_epoch.saturating_add(Restore::GAP).max(seen::recall(data_dir)?);
+    // Whether epochs are left, before anything remembers a number that leaves none.
+    Restore::of(manifest.last_epoch, manifest.last_epoch, floor, TokioEnvironment::default().now())?;
     keys(data_dir, from, manifest)?;
     // Until the restore is marked, whoever finds the metadata takes them for an older copy, which they are.
-    let floor = manifest.last_epoch.saturating_add(Restore::GAP).max(seen::recall(data_dir)?);
     seen::remember(data_dir, floor)?;
     let file = from.join(manifest.kind.file());
     match place {
@@ -121,7 +123,11 @@ async fn mark(args: &GatewayArgs, place: &Place) -> Result<Restore> {
             let Some(there) = postgres::look(&args.database, url).await? else {
                 bail!("the database of --database-url has no metadata in it")
             };
-            ensure!(there.users == 0, "{} connections of gateways or rebalancers use the database; stop them all first", there.users);
+            ensure!(
+                there.users == 0,
+                "{} other connections use the database; stop every gateway and rebalancer, and whatever else is connected, first",
+                there.users
+            );
             let meta = PostgresMeta::open(url, args.database.postgres_options()?).await?;
             Ok(meta.mark_restored(floor).await?)
         }

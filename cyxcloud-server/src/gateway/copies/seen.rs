@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(10);
 const LEASE_MS: u64 = 1_000;
 
 /// The highest epoch seen; 0 where none is known.
-pub(super) fn recall(data_dir: &Path) -> Result<u64> {
+pub(in crate::gateway) fn recall(data_dir: &Path) -> Result<u64> {
     let path = data_dir.join(FILE);
     let text = match std::fs::read_to_string(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(0),
@@ -44,12 +44,15 @@ pub(super) fn remember(data_dir: &Path, epoch: u64) -> Result<()> {
     write().with_context(|| format!("cannot write {FILE} in {}", data_dir.display()))
 }
 
-/// Refuses metadata that are older than what was seen.
+/// Refuses metadata that are older than what was seen. That the number cannot be written is no reason to: reads need no data directory.
 pub(in crate::gateway) async fn check(data_dir: &Path, meta: &dyn Meta) -> Result<()> {
     let seen = recall(data_dir)?;
     let epoch = next(meta).await?;
     if epoch > seen {
-        return remember(data_dir, epoch);
+        if let Err(error) = remember(data_dir, epoch) {
+            warn_unnoted(&error);
+        }
+        return Ok(());
     }
     bail!(
         "these metadata are an older copy of those this cluster was used with: they would give lease {epoch} next, and {} says that {seen} was seen. Stop every gateway \
@@ -58,18 +61,35 @@ pub(in crate::gateway) async fn check(data_dir: &Path, meta: &dyn Meta) -> Resul
     )
 }
 
-/// Goes on noting, for ever.
+/// Goes on noting until the metadata turn into an older copy under this process: what that has lost must not be collected.
 pub(in crate::gateway) async fn keep_noting(data_dir: &Path, meta: Arc<dyn Meta>) {
+    let mut highest = recall(data_dir).unwrap_or_default();
     loop {
         tokio::time::sleep(EVERY).await;
         let noted = match next(&*meta).await {
-            Ok(epoch) => remember(data_dir, epoch),
+            Ok(epoch) if epoch < highest => {
+                tracing::error!(
+                    epoch,
+                    highest,
+                    "the database was replaced by an older copy while this gateway ran; it ends now. Stop every gateway and rebalancer and say once: \
+                     cyxcloud-gateway restore --in-place, with the same --data-dir and --database-url"
+                );
+                return;
+            }
+            Ok(epoch) => {
+                highest = epoch;
+                remember(data_dir, epoch)
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = noted {
-            tracing::warn!(error = format!("{error:#}"), "cannot note the epoch that was seen");
+            warn_unnoted(&error);
         }
     }
+}
+
+fn warn_unnoted(error: &anyhow::Error) {
+    tracing::warn!(error = format!("{error:#}"), "cannot note the epoch that was seen");
 }
 
 async fn next(meta: &dyn Meta) -> Result<u64> {
