@@ -39,7 +39,7 @@ pub fn run(targets: &[String], seconds: u32) -> Result<()> {
 /// Where the programs are.
 fn build() -> Result<PathBuf> {
     let target_dir = std::path::absolute("target/fuzz")?;
-    eprintln!("+ cargo build --release --target {TRIPLE} (in fuzz, with libFuzzer and AddressSanitizer)");
+    sh::say(&format!("cargo build --release --target {TRIPLE} (in fuzz, with libFuzzer and AddressSanitizer)"));
     sh::check(
         Command::new("cargo")
             .args(["build", "--release", "--quiet", "--locked", "--target", TRIPLE, "--manifest-path", "fuzz/Cargo.toml"])
@@ -57,7 +57,7 @@ fn one(binary: &Path, target: &str, seconds: u32) -> Result<()> {
     for dir in [&corpus, &artifacts] {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {dir}"))?;
     }
-    eprintln!("+ fuzz {target} for {seconds} s");
+    sh::say(&format!("fuzz {target} for {seconds} s"));
     let output = Command::new(binary)
         .args([&format!("-max_total_time={seconds}"), &format!("-artifact_prefix={artifacts}"), "-print_final_stats=1", &corpus])
         .output()

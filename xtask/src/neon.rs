@@ -36,7 +36,7 @@ pub fn run() -> Result<()> {
             .env("PROPTEST_CASES", "16");
     }
     command.args(["--", "data::erasure", "data::coded", "no_kernel"]);
-    eprintln!("+ cargo test -p cyxcloud-core --target {TRIPLE} -- data::erasure data::coded no_kernel");
+    sh::say(&format!("cargo test -p cyxcloud-core --target {TRIPLE} -- data::erasure data::coded no_kernel"));
     sh::check(&mut command, "the tests on 64-bit ARM")?;
     println!("ok  the kernels work on 64-bit ARM");
     Ok(())

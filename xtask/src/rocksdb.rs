@@ -23,7 +23,7 @@ pub fn run(rounds: u32, cuts: u32) -> Result<()> {
 
 fn cargo(command: &str, arguments: &[&str], variables: &[(&str, String)]) -> Result<()> {
     let words = [&[command], &PACKAGE[..], arguments].concat();
-    eprintln!("+ cargo {}", words.join(" "));
+    sh::say(&format!("cargo {}", words.join(" ")));
     sh::check(Command::new("cargo").args(words).envs(variables.iter().cloned()), command)
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -13,8 +15,14 @@ pub fn enter_workspace() -> Result<()> {
 
 /// Runs a program to its end; fails when it fails.
 pub fn run(program: &str, args: &[&str]) -> Result<()> {
-    eprintln!("+ {program} {}", args.join(" "));
+    say(&format!("{program} {}", args.join(" ")));
     check(Command::new(program).args(args), program)
+}
+
+/// Says what begins, and after how many seconds: where the time of the gate goes.
+pub fn say(what: &str) {
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    eprintln!("+ {:4} s  {what}", BEGUN.elapsed().as_secs());
 }
 
 /// Runs a prepared command to its end; fails when it fails.

@@ -21,13 +21,13 @@ pub fn suite(build: &[&str], variables: &[(&str, String)], only: &[&str], rounds
     install();
     let variables = || variables.iter().cloned();
     let test = [&["test"], build, &["--test", "store_crash"]].concat();
-    eprintln!("+ cargo {} --no-run", test.join(" "));
+    sh::say(&format!("cargo {} --no-run", test.join(" ")));
     sh::check(Command::new("cargo").args(&test).arg("--no-run").envs(variables()), "cargo test")?;
     // In a mount namespace of its own, so that nothing stays mounted even if the suite is killed.
     let own_mounts = Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success());
     let wrapper: &[&str] = if own_mounts { &["unshare", "--mount"] } else { &[] };
     let words = [wrapper, &["cargo"], &test, &["--quiet", "--", "--include-ignored", "--show-output"], only].concat();
-    eprintln!("+ CYX_CRASH_ROUNDS={rounds} CYX_CRASH_CUTS={cuts} {}", words.join(" "));
+    sh::say(&format!("CYX_CRASH_ROUNDS={rounds} CYX_CRASH_CUTS={cuts} {}", words.join(" ")));
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).envs(variables());
     command.env("CYX_CRASH_ROUNDS", rounds.to_string()).env("CYX_CRASH_CUTS", cuts.to_string());
