@@ -1,7 +1,7 @@
 """The big object, once in one PUT and once in parts; 1 GiB unless S3C_BIG_MIB says otherwise."""
 
 from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import HTTPClientError
+from botocore.exceptions import BotoCoreError
 
 import common
 from boto3_base import S3, clear, make_bucket
@@ -18,7 +18,7 @@ def main(suite):
         for left in reversed(range(common.ATTEMPTS)):
             try:
                 got = common.sha256_stream(S3.get_object(Bucket=bucket, Key=key)["Body"])
-            except HTTPClientError:  # this client does not go on where a body broke off
+            except BotoCoreError:  # this client does not go on where a body broke off
                 if not left:
                     raise
             else:
