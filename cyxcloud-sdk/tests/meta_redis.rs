@@ -9,7 +9,7 @@ use cyxcloud_core::data::manifest::{Content, Manifest};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ObjectKey, VersionId};
 use cyxcloud_core::port::{Bucket, CommitObject, Fate, Meta, Metadata, NewVersion, NoteName, Object, Precondition};
 use cyxcloud_core::testing::meta_suite::Fixture;
-use cyxcloud_core::testing::{MemoryMeta, SplitMix64, VirtualTime};
+use cyxcloud_core::testing::{MemoryMeta, VirtualTime};
 use cyxcloud_core::{ErrorKind, Result, Timestamp};
 use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions, RedisMeta, RedisOptions, RedisStats, SqliteMeta};
 use cyxcloud_test_servers::{Postgres, PostgresSettings, Redis};
@@ -366,68 +366,4 @@ fn gateways_share_notes_by_the_clock_of_redis() {
         assert_eq!(since[0], since[1]);
         assert!(since[0] > Timestamp(1_600_000_000_000));
     });
-}
-
-/// What a long manifest and a note cost with and without Redis, on a machine that has nothing else to do.
-#[test]
-#[ignore = "measures and proves nothing"]
-fn what_redis_is_good_for() {
-    const ROUNDS: u32 = 300;
-    const CHUNKS: u32 = 10_000;
-    let server = Postgres::start(PostgresSettings::default()).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    block_on(async {
-        let env = Arc::new(cyxcloud_sdk::environment::TokioEnvironment::default());
-        let sqlite: Arc<dyn Meta> = Arc::new(SqliteMeta::open(directory.path().join("meta"), env).await.unwrap());
-        let postgres: Arc<dyn Meta> = Arc::new(PostgresMeta::open(&server.url("postgres"), PostgresOptions::default()).await.unwrap());
-        for (name, inner) in [("SQLite", sqlite), ("PostgreSQL", postgres)] {
-            let bucket = Bucket { id: BUCKET, name: BucketName::new("first").unwrap(), owner: AccountId([1; 16]), created: Timestamp(1) };
-            inner.create_bucket(bucket).await.unwrap();
-            put_long(&*inner, CHUNKS).await;
-            let redis: Arc<dyn Meta> = Arc::new(RedisMeta::open(inner.clone(), &redis().url(), RedisOptions::default()).await.unwrap());
-            for (how, meta) in [("alone", &inner), ("behind Redis", &redis)] {
-                meta.object(BUCKET, &key()).await.unwrap();
-                let began = std::time::Instant::now();
-                for _ in 0..ROUNDS {
-                    meta.object(BUCKET, &key()).await.unwrap();
-                }
-                let object = began.elapsed() / ROUNDS;
-                let began = std::time::Instant::now();
-                for n in 0..ROUNDS {
-                    let note = NoteName::new(how, &n.to_le_bytes());
-                    assert_eq!(meta.note_once(note, Bytes::new(), 600_000).await.unwrap(), None);
-                }
-                println!("{name} {how}: an object of {CHUNKS} chunks {object:?}, a nonce {:?}", began.elapsed() / ROUNDS);
-            }
-        }
-    });
-}
-
-async fn put_long(meta: &dyn Meta, chunks: u32) {
-    use cyxcloud_core::data::chunk::chunk_id;
-    use cyxcloud_core::data::erasure::Scheme;
-    use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef, Copy};
-    use cyxcloud_core::id::{NodeId, ShardRoot};
-    let (scheme, size_bytes) = (Scheme::DEFAULT, 4 << 20);
-    let mut random = SplitMix64(1);
-    let mut record = || {
-        let roots: Vec<_> = (0..14).map(|_| ShardRoot(random.bytes(32).try_into().unwrap())).collect();
-        let copies = (0..14).map(|shard| Copy { shard, node: NodeId([shard; 16]) }).collect();
-        ChunkRecord { id: chunk_id(scheme, size_bytes, &roots), scheme, size_bytes, roots, copies }
-    };
-    let records: Vec<_> = (0..chunks).map(|_| record()).collect();
-    let refs = records.iter().map(|record| ChunkRef { id: record.id, size_bytes }).collect();
-    let object = NewVersion {
-        bucket: BUCKET,
-        key: key(),
-        version: VersionId([1; 16]),
-        etag: "etag".into(),
-        modified: Timestamp(1),
-        metadata: Metadata::default(),
-        precondition: Precondition::None,
-    };
-    let epoch = meta.begin_lease(600_000).await.unwrap().epoch;
-    meta.commit_object(CommitObject { epoch, object, manifest: Manifest { content: Content::Chunks(refs) }, chunks: records })
-        .await
-        .unwrap();
 }
