@@ -125,7 +125,9 @@ def operations(suite, bucket):
     with check("s3api multipart: create, list, list-parts, abort"):
         id = api("create-multipart-upload", *k)["UploadId"]
         api("upload-part", *k, "--upload-id", id, "--part-number", "1", "--body", CONFIG)
-        eq([u["UploadId"] for u in api("list-multipart-uploads", *b)["Uploads"]], [id])
+        listed = [u["UploadId"] for u in api("list-multipart-uploads", *b)["Uploads"]]
+        # Begun again where the first answer was lost with its gateway.
+        assert id in listed and len(listed) <= common.ATTEMPTS, listed
         eq(len(api("list-parts", *k, "--upload-id", id)["Parts"]), 1)
         api("abort-multipart-upload", *k, "--upload-id", id)
     with check("s3api get-object of a missing key -> NoSuchKey"):

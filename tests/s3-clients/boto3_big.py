@@ -5,7 +5,7 @@ from botocore.exceptions import BotoCoreError
 
 import common
 from boto3_base import S3, clear, make_bucket
-from common import MIB, eq, same
+from common import MIB, ask_again, eq, same
 
 
 def main(suite):
@@ -15,14 +15,8 @@ def main(suite):
 
     def verify(key):
         eq(S3.head_object(Bucket=bucket, Key=key)["ContentLength"], size)
-        for left in reversed(range(common.ATTEMPTS)):
-            try:
-                got = common.sha256_stream(S3.get_object(Bucket=bucket, Key=key)["Body"])
-            except BotoCoreError:  # this client does not go on where a body broke off
-                if not left:
-                    raise
-            else:
-                return eq(got, (digest, size), "SHA-256 and size")
+        got = ask_again(BotoCoreError, lambda: common.sha256_stream(S3.get_object(Bucket=bucket, Key=key)["Body"]))
+        eq(got, (digest, size), "SHA-256 and size")
 
     with check(f"big {title}: single PUT"), open(path, "rb") as f:
         S3.put_object(Bucket=bucket, Key="single", Body=f)

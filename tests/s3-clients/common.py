@@ -66,6 +66,16 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
+def ask_again(broken, ask):
+    """What `ask` answers; asked again, up to the attempts that clients have, where it ends with `broken`: some clients do not go on where a body broke off."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return ask()
+        except broken:
+            pass
+    return ask()
+
+
 def sha256_stream(stream):
     """SHA-256 and length of a file-like object."""
     digest, size = hashlib.sha256(), 0

@@ -9,9 +9,10 @@ from minio import Minio
 from minio.commonconfig import REPLACE, ComposeSource, CopySource
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+from urllib3.exceptions import HTTPError
 
 import common
-from common import MIB, Suite, eq, name_of, one_of, payload, read, same, scratch, write
+from common import MIB, Suite, ask_again, eq, name_of, one_of, payload, read, same, scratch, write
 from sigv4 import fetch
 
 ODD = ["odd/a b+c%48é🙂&#?.txt", "odd/quote's \"two\"", "odd/<tag>;=@,~", "/leading", "double//slash", "trailing/", "k" * 1024, "odd/new\nline"]
@@ -35,12 +36,15 @@ def refused(code, call, *arguments, **named):
 
 
 def get(bucket, key, **named):
-    response = M.get_object(bucket, key, **named)
-    try:
-        return response.read()
-    finally:
-        response.close()
-        response.release_conn()
+    def ask():
+        response = M.get_object(bucket, key, **named)
+        try:
+            return response.read()
+        finally:
+            response.close()
+            response.release_conn()
+
+    return ask_again(HTTPError, ask)
 
 
 def put(bucket, key, data, **named):
@@ -65,7 +69,7 @@ def objects(suite, bucket):
         folder = scratch("minio")
         up = write(os.path.join(folder, "up"), payload("minio-file", 21 * MIB))
         M.fput_object(bucket, "file", up, part_size=5 * MIB)
-        M.fget_object(bucket, "file", os.path.join(folder, "down"))
+        ask_again(HTTPError, lambda: M.fget_object(bucket, "file", os.path.join(folder, "down")))
         same(read(os.path.join(folder, "down")), read(up))
     with check("get with offset and length across 4 MiB and 419456"):
         for at in (4 * MIB, 419456):

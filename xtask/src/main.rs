@@ -13,6 +13,8 @@ mod sh;
 mod store_crash;
 mod suites;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -156,9 +158,20 @@ enum TestSubject {
     Meta,
 }
 
-fn main() -> anyhow::Result<()> {
+/// What failed is the last line, whatever asks for backtraces: the gate's reader sees no more than the end.
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     sh::enter_workspace()?;
-    match Cli::parse().command {
+    match command {
         Command::Test { only: None } => ci::test(),
         Command::Test { only: Some(TestSubject::Meta) } => meta::test(),
         Command::Ci => ci::gate(),
