@@ -29,6 +29,10 @@ pub mod environment;
 #[cfg(feature = "remote")]
 pub mod members;
 pub mod meta;
+#[cfg(feature = "object-store")]
+pub mod object_store;
+#[cfg(feature = "compat-object-store-013")]
+pub mod object_store_013;
 #[cfg(feature = "remote")]
 mod remote;
 pub mod store;

@@ -168,7 +168,7 @@ impl Bucket {
         self.cluster.engine().durability(&self.object(key).await?.manifest).await
     }
 
-    async fn object(&self, key: &str) -> Result<Object> {
+    pub(crate) async fn object(&self, key: &str) -> Result<Object> {
         let found = self.cluster.engine().meta().object(self.id(), &ObjectKey::new(key)?).await;
         found.map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::not_found(format!("{}/{key} does not exist", self.name())),

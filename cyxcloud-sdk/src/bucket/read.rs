@@ -85,7 +85,7 @@ impl Bucket {
         Ok(self.object(key).await?.head)
     }
 
-    async fn read(&self, object: &Object, range: Range<u64>) -> Result<ByteStream> {
+    pub(crate) async fn read(&self, object: &Object, range: Range<u64>) -> Result<ByteStream> {
         self.cluster.engine().read(&object.manifest, range).await
     }
 }

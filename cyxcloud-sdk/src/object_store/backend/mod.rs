@@ -1,0 +1,210 @@
+//! One bucket as an object store.
+
+mod builder;
+mod convert;
+mod list;
+mod multipart;
+mod registry;
+mod upload;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future;
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::OnceCell;
+
+use super::{api, results};
+use crate::bucket::{Bucket, CopyOptions, PutOptions};
+use crate::{ErrorKind, Precondition};
+use api::path::Path;
+use api::{
+    CopyMode, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions,
+    PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
+};
+pub use builder::{CyxBuilder, CyxConfigKey, parse_url, parse_url_opts};
+use convert::{attributes, failed, key, meta, metadata, version_id};
+pub(crate) use convert::{invalid, unsupported};
+pub use registry::register_all;
+
+/// Objects deleted at the same time by one stream.
+const PARALLEL_DELETES: usize = 16;
+
+/// A bucket as an [`ObjectStore`]. Clones share it. Uploads in parts need a tokio runtime.
+#[derive(Clone)]
+pub struct CyxStore {
+    source: Arc<Source>,
+}
+
+/// The bucket, or how to open it when it is needed first: builders and URL parsers may not wait.
+enum Source {
+    Open(Bucket),
+    Closed(CyxBuilder, OnceCell<Bucket>),
+}
+
+impl CyxStore {
+    /// The store of an open bucket.
+    pub fn new(bucket: Bucket) -> Self {
+        Self { source: Arc::new(Source::Open(bucket)) }
+    }
+
+    /// The bucket, opened now where it is not.
+    ///
+    /// # Errors
+    /// When the cluster cannot be opened or reached, or has no such bucket.
+    pub async fn bucket(&self) -> Result<&Bucket> {
+        match &*self.source {
+            Source::Open(bucket) => Ok(bucket),
+            Source::Closed(builder, opened) => {
+                opened.get_or_try_init(|| builder.open()).await.map_err(|error| failed(&Path::default(), error))
+            }
+        }
+    }
+
+    /// What it was built of; None for the store of a bucket that was open.
+    #[cfg_attr(not(feature = "object-store"), expect(dead_code, reason = "only version 0.14 signs"))]
+    pub(crate) fn builder(&self) -> Option<&CyxBuilder> {
+        match &*self.source {
+            Source::Open(_) => None,
+            Source::Closed(builder, _) => Some(builder),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match &*self.source {
+            Source::Open(bucket) => bucket.name(),
+            Source::Closed(builder, _) => builder.bucket_name(),
+        }
+    }
+
+    async fn write(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult, crate::Error> {
+        let bucket = self.bucket().await.map_err(|error| crate::Error::unavailable("the bucket cannot be opened").with_source(error))?;
+        let options = PutOptions { size_bytes: Some(payload.content_length() as u64), ..options };
+        let pieces = stream::iter(payload.into_iter().map(Ok::<Bytes, crate::Error>));
+        bucket.put_stream(key(location), pieces, options).await.map(put_result)
+    }
+}
+
+fn put_result(head: crate::ObjectHead) -> PutResult {
+    results::put(head.etag, head.version.to_string())
+}
+
+impl fmt::Display for CyxStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CyxCloud({})", self.name())
+    }
+}
+
+impl fmt::Debug for CyxStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CyxStore({})", self.name())
+    }
+}
+
+#[async_trait]
+impl ObjectStore for CyxStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: api::PutOptions) -> Result<PutResult> {
+        let precondition = match &opts.mode {
+            PutMode::Overwrite => Precondition::None,
+            PutMode::Create => Precondition::Absent,
+            PutMode::Update(api::UpdateVersion { version: Some(version), .. }) => {
+                Precondition::VersionIs(version_id(version).ok_or_else(|| replaced(location))?)
+            }
+            PutMode::Update(api::UpdateVersion { e_tag: Some(e_tag), .. }) => Precondition::EtagIs(vec![e_tag.clone()]),
+            PutMode::Update(_) => return Err(invalid("an update needs the entity tag or the version of what it replaces")),
+        };
+        let options = PutOptions { metadata: metadata(&opts.attributes, &opts.tags)?, precondition, ..PutOptions::default() };
+        self.write(location, payload, options).await.map_err(|error| match (error.kind(), &opts.mode) {
+            (ErrorKind::Precondition, PutMode::Create) => exists(location, error),
+            (ErrorKind::NotFound, PutMode::Update(_)) => replaced(location),
+            _ => failed(location, error),
+        })
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let options = PutOptions { metadata: metadata(&opts.attributes, &opts.tags)?, ..PutOptions::default() };
+        Ok(Box::new(upload::Upload::begin(self.bucket().await?.clone(), location, options)))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let bucket = self.bucket().await?;
+        let object = bucket.object(key(location)).await.map_err(|error| failed(location, error))?;
+        let (meta, attributes) = (meta(location.clone(), &object.head), attributes(&object.head.metadata));
+        if options.version.as_ref().is_some_and(|asked| Some(asked) != meta.version.as_ref()) {
+            return Err(failed(location, crate::Error::not_found("this version is not the current one, and older ones are not kept")));
+        }
+        options.check_preconditions(&meta)?;
+        let range = match &options.range {
+            Some(range) => range.as_range(meta.size).map_err(|error| invalid(error.to_string()))?,
+            None => 0..meta.size,
+        };
+        if options.head {
+            return Ok(results::get(GetResultPayload::Stream(stream::empty().boxed()), meta, range, attributes));
+        }
+        let body = bucket.read(&object, range.clone()).await.map_err(|error| failed(location, error))?;
+        let location = location.clone();
+        let body = body.map(move |piece| piece.map_err(|error| failed(&location, error))).boxed();
+        Ok(results::get(GetResultPayload::Stream(body), meta, range, attributes))
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.bucket().await?.get_ranges(key(location), ranges).await.map_err(|error| failed(location, error))
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let store = self.clone();
+        let delete = move |location: Result<Path>| {
+            let store = store.clone();
+            async move {
+                let location = location?;
+                // What is not there any more is what was asked for.
+                store.bucket().await?.delete(key(&location)).await.map_err(|error| failed(&location, error))?;
+                Ok(location)
+            }
+        };
+        locations.map(delete).buffered(PARALLEL_DELETES).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.list_from(prefix, crate::ScanStart::First)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.list_from(prefix, crate::ScanStart::After(offset.as_ref().to_owned()))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.list_directory(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: api::CopyOptions) -> Result<()> {
+        let (bucket, create) = (self.bucket().await?, options.mode == CopyMode::Create);
+        let copied = bucket.copy_to(key(from), bucket, key(to), only_new(create)).await;
+        copied.map(drop).map_err(|error| of_target(from, to, create, error))
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let (bucket, create) = (self.bucket().await?, options.target_mode == RenameTargetMode::Create);
+        let renamed = bucket.rename_to(key(from), bucket, key(to), only_new(create)).await;
+        renamed.map(drop).map_err(|error| of_target(from, to, create, error))
+    }
+}
+
+fn only_new(create: bool) -> CopyOptions {
+    CopyOptions { precondition: if create { Precondition::Absent } else { Precondition::None }, ..CopyOptions::default() }
+}
+
+fn of_target(from: &Path, to: &Path, create: bool, error: crate::Error) -> api::Error {
+    if create && error.kind() == ErrorKind::Precondition { exists(to, error) } else { failed(from, error) }
+}
+
+fn exists(location: &Path, error: crate::Error) -> api::Error {
+    api::Error::AlreadyExists { path: location.to_string(), source: error.into() }
+}
+
+fn replaced(location: &Path) -> api::Error {
+    api::Error::Precondition { path: location.to_string(), source: "the object was replaced or deleted; read it again".into() }
+}
