@@ -170,6 +170,33 @@ pub struct CopyObject {
     pub object: NewVersion,
 }
 
+/// Move an object to another key, or to another bucket of the same owner, without moving any byte.
+#[derive(Clone, Debug)]
+pub struct RenameObject {
+    /// Bucket of the source.
+    pub source_bucket: BucketId,
+    /// Key of the source.
+    pub source_key: ObjectKey,
+    /// The version that was read; another one there is a [`crate::ErrorKind::Conflict`].
+    pub source_version: VersionId,
+    /// What it becomes. Its precondition is on what is at the destination.
+    pub object: NewVersion,
+}
+
+impl RenameObject {
+    /// Whether it stays where it is: then it is a copy onto itself, which every driver makes of it.
+    pub fn is_onto_itself(&self) -> bool {
+        (self.source_bucket, &self.source_key) == (self.object.bucket, &self.object.key)
+    }
+}
+
+impl From<RenameObject> for CopyObject {
+    fn from(rename: RenameObject) -> Self {
+        let RenameObject { source_bucket, source_key, source_version, object } = rename;
+        Self { source_bucket, source_key, source_version, object }
+    }
+}
+
 /// A multipart upload that is neither complete nor aborted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
@@ -499,6 +526,11 @@ pub trait Meta: Send + Sync + 'static {
     async fn scan_objects(&self, bucket: BucketId, prefix: &str, start: ScanStart, limit: usize) -> Result<Vec<ObjectHead>>;
     /// Makes an object of another's bytes. [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Conflict`], [`crate::ErrorKind::Precondition`].
     async fn copy_object(&self, copy: CopyObject) -> Result<Object>;
+    /// Moves an object: it is at its destination, in place of what was there, and gone from its source in the same moment, and never in the trash. Onto
+    /// itself it becomes a new version. Needs no quota, as it adds nothing. [`crate::ErrorKind::NotFound`] when the source or a bucket is gone,
+    /// [`crate::ErrorKind::Conflict`] when the source was replaced, [`crate::ErrorKind::Precondition`],
+    /// [`crate::ErrorKind::Invalid`] when the buckets have different owners.
+    async fn rename_object(&self, rename: RenameObject) -> Result<Object>;
 
     /// Begins an upload. [`crate::ErrorKind::NotFound`] when the bucket is gone.
     async fn create_upload(&self, upload: Upload) -> Result<()>;

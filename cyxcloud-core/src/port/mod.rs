@@ -14,7 +14,8 @@ pub use environment::{BoxFuture, Environment, compute};
 pub use members::Members;
 pub use meta::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Endpoint, Fate, Lease, Meta,
-    Metadata, NewVersion, NodeRecord, Object, ObjectHead, Part, PartChoice, Precondition, ReplaceCopies, ScanStart, Trashed, Upload, Usage,
+    Metadata, NewVersion, NodeRecord, Object, ObjectHead, Part, PartChoice, Precondition, RenameObject, ReplaceCopies, ScanStart, Trashed,
+    Upload, Usage,
 };
 pub use note::{MAX_NOTE_BYTES, NoteName};
 pub use restore::Restore;

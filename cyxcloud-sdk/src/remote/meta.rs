@@ -10,7 +10,7 @@ use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use cyxcloud_proto::gateway::v1 as message;
@@ -201,6 +201,10 @@ impl Meta for RemoteMeta {
 
     async fn copy_object(&self, _: CopyObject) -> Result<Object> {
         inside("copying on the server")
+    }
+
+    async fn rename_object(&self, _: RenameObject) -> Result<Object> {
+        inside("renaming on the server")
     }
 
     async fn create_upload(&self, _: Upload) -> Result<()> {

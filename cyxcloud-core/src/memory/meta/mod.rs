@@ -14,7 +14,7 @@ use crate::data::manifest::{ChunkRecord, Content, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result, Timestamp};
 
@@ -293,6 +293,31 @@ impl Meta for MemoryMeta {
         state.require_quota(copy.object.bucket, manifest.size_bytes(), old_bytes, None, now)?;
         state.count(manifest.chunks(), Vec::new());
         Ok(state.place(copy.object, manifest, now))
+    }
+
+    async fn rename_object(&self, rename: RenameObject) -> Result<Object> {
+        if rename.is_onto_itself() {
+            return self.copy_object(rename.into()).await;
+        }
+        let now = self.now();
+        let mut state = self.state();
+        let RenameObject { source_bucket, source_key, source_version, object } = rename;
+        let version = state.object(source_bucket, &source_key).map(|source| source.head.version);
+        match version {
+            None => return Err(Error::not_found(format!("no object {source_key} to rename"))),
+            Some(there) if there != source_version => return Err(Error::conflict("the object to rename was replaced")),
+            Some(_) => {}
+        }
+        let owner = |id| state.buckets.values().find(|b| b.id == id).map(|b| b.owner);
+        state.require_bucket(object.bucket)?;
+        if owner(source_bucket) != owner(object.bucket) {
+            return Err(Error::invalid("an object is renamed between buckets of one owner only"));
+        }
+        state.check(&object.precondition, object.bucket, &object.key)?;
+        let source = state.objects.remove(&(source_bucket, source_key.as_str().to_owned())).expect("seen above");
+        state.meter(source_bucket, 0, source.head.size_bytes, now);
+        // The references go along.
+        Ok(state.place(object, source.manifest, now))
     }
 
     async fn create_upload(&self, upload: Upload) -> Result<()> {

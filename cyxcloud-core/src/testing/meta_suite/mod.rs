@@ -28,6 +28,7 @@ pub mod notes;
 pub mod objects;
 pub mod quota;
 pub mod references;
+pub mod renames;
 pub mod restores;
 pub mod trash;
 pub mod usage;
@@ -58,6 +59,11 @@ macro_rules! meta_conformance {
                 an_overwrite_releases_old_chunks, a_delete_releases_chunks, a_chunk_named_twice_counts_twice, objects_share_chunks,
                 equal_content_over_itself_stays, parts_and_objects_share_chunks, copies_share_chunks, a_part_is_replaced,
                 completion_keeps_what_it_takes, completion_over_an_object_releases_it, an_aborted_upload_releases_its_parts;
+            renames:
+                a_rename_moves_the_object, a_rename_takes_the_references_along, a_rename_over_an_object_releases_it,
+                a_rename_onto_itself_loses_nothing, a_rename_needs_its_source_and_target, every_precondition_on_rename,
+                a_rename_stays_with_the_owner, a_refused_rename_changes_nothing, usage_follows_renames, a_rename_needs_no_quota,
+                crossed_renames_lose_nothing, one_of_many_renames_wins;
             listing:
                 a_scan_is_in_byte_order, a_scan_starts_where_told, a_scan_keeps_to_its_prefix, wildcards_are_plain_text,
                 prefixes_at_the_edge_of_their_characters, a_scan_is_limited, a_scan_shows_whole_heads, a_scan_pages_through_everything;
@@ -304,6 +310,8 @@ mod tests {
             include_str!("objects.rs"),
             include_str!("quota.rs"),
             include_str!("references.rs"),
+            include_str!("renames.rs"),
+            include_str!("restores.rs"),
             include_str!("trash.rs"),
             include_str!("usage.rs"),
         ];

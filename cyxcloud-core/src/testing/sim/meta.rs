@@ -22,7 +22,7 @@ use crate::data::manifest::ChunkRecord;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result};
 
@@ -270,6 +270,11 @@ impl Meta for SimMeta {
         let asked = Transaction::Copy(copy.clone());
         self.unconditional(&mut copy.object.precondition);
         self.change("copy_object", asked, move |world| async move { world.meta.copy_object(copy).await }).await
+    }
+    async fn rename_object(&self, mut rename: RenameObject) -> Result<Object> {
+        let asked = Transaction::Rename(rename.clone());
+        self.unconditional(&mut rename.object.precondition);
+        self.change("rename_object", asked, move |world| async move { world.meta.rename_object(rename).await }).await
     }
     async fn create_upload(&self, upload: Upload) -> Result<()> {
         let asked = Transaction::Begin(upload.clone());

@@ -73,6 +73,8 @@ op_kinds! {
     Scrub 1,
     /// An operator drains a node, ends a drain, announces maintenance, ends it, or removes a node.
     Operate 1,
+    /// Moves an object to another key.
+    Rename 3,
 }
 
 /// How an operation ended.
@@ -159,6 +161,7 @@ impl Client {
             OpKind::Get | OpKind::GetRange => self.get(kind, self.any_key()).await,
             OpKind::Delete | OpKind::DeleteIfMatch => self.delete(kind, self.any_key()).await,
             OpKind::Copy => self.copy(self.any_key(), self.any_key()).await,
+            OpKind::Rename => self.rename(self.any_key(), self.any_key()).await,
             OpKind::UploadBegin => self.upload_begin(self.any_key()).await,
             OpKind::UploadPart => self.upload_part().await,
             OpKind::UploadComplete => self.upload_complete().await,

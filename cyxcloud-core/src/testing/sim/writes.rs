@@ -1,4 +1,4 @@
-//! PUT, DELETE, COPY and what comes back from the trash.
+//! PUT, DELETE, COPY, renames and what comes back from the trash.
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -12,7 +12,7 @@ use super::reads::{expect, head};
 use super::trace::About;
 use crate::engine::{StageKind, StageOptions};
 use crate::id::VersionId;
-use crate::port::{CopyObject, Fate, Metadata, NewVersion, Precondition};
+use crate::port::{CopyObject, Fate, Metadata, NewVersion, Precondition, RenameObject};
 use crate::{Error, ErrorKind, Result};
 
 /// On what condition, and which value it names.
@@ -78,6 +78,41 @@ impl Client {
         let unconditional = Condition { precondition: Precondition::None, value: None };
         self.settle(OpKind::Copy, key, write, &unconditional, from, done.as_ref().map(drop));
         self.end(op, self.outcome(OpKind::Copy, done.err(), Outcome::Unknown));
+    }
+
+    /// The source goes and the destination comes in one step: of both the client hears the same.
+    pub(super) async fn rename(&self, source: Key, key: Key) {
+        let op = self.begin(OpKind::Rename, key.1);
+        let (object, read) = match head(&self.world, &self.engine, source).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return self.end(op, Outcome::Refused),
+            Err(error) => return self.end(op, self.outcome(OpKind::Rename, Some(error), Outcome::Failed)),
+        };
+        let precondition = if self.world.dice().chance(300) { Precondition::Absent } else { Precondition::None };
+        let condition = Condition { precondition: precondition.clone(), value: None };
+        let value = Value { write: self.new_write(), ..read };
+        let from = self.world.history().tick();
+        let gone = (source != key).then(|| self.world.history().begin(source, None));
+        let write = self.world.history().begin(key, Some(value.write));
+        let rename = RenameObject {
+            source_bucket: bucket_id(source.0),
+            source_key: object_key(source),
+            source_version: object.head.version,
+            object: self.version(key, &value, precondition),
+        };
+        let done = self.engine.meta().rename_object(rename).await;
+        if let Some(gone) = gone {
+            match &done {
+                // Whether it is gone or not says nothing of the source where the destination was the reason.
+                Err(error) if error.kind() == ErrorKind::Precondition => self.world.history().refused(gone),
+                _ => {
+                    let was_there = Condition { precondition: Precondition::None, value: Some(read.write) };
+                    self.settle(OpKind::Rename, source, gone, &was_there, from, done.as_ref().map(drop));
+                }
+            }
+        }
+        self.settle(OpKind::Rename, key, write, &condition, from, done.as_ref().map(drop));
+        self.end(op, self.outcome(OpKind::Rename, done.err(), Outcome::Unknown));
     }
 
     pub(super) async fn restore(&self, bucket: u8) {

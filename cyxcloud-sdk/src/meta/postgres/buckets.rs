@@ -39,8 +39,13 @@ pub(super) async fn by_owner(c: &Session, owner: AccountId) -> Outcome<Vec<Bucke
 
 /// Keeps the bucket from being deleted until the transaction ends.
 pub(super) async fn hold(c: &Session, id: BucketId) -> Outcome<()> {
-    c.first(sql::HOLD_BUCKET, &[&id.0.as_slice()]).await?.ok_or_else(|| missing(id))?;
-    Ok(())
+    owner(c, id).await.map(drop)
+}
+
+/// Whose bucket it is; [`hold`]s it.
+pub(super) async fn owner(c: &Session, id: BucketId) -> Outcome<AccountId> {
+    let row = c.first(sql::HOLD_BUCKET, &[&id.0.as_slice()]).await?.ok_or_else(|| missing(id))?;
+    Ok(AccountId(self::id(&row, 0)?))
 }
 
 pub(super) async fn delete(c: &Session, now: Now, id: BucketId) -> Outcome<()> {

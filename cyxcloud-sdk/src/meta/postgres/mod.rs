@@ -17,7 +17,7 @@ use cyxcloud_core::data::manifest::{ChunkRecord, Copy};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use deadpool_postgres::{Pool, Runtime};
@@ -310,6 +310,10 @@ impl Meta for PostgresMeta {
 
     async fn copy_object(&self, copy: CopyObject) -> Result<Object> {
         transact!(self, c, objects::copy(c, &self.numbers, self.clock(), &copy).await)
+    }
+
+    async fn rename_object(&self, rename: RenameObject) -> Result<Object> {
+        transact!(self, c, objects::rename(c, &self.numbers, self.clock(), &rename).await)
     }
 
     async fn create_upload(&self, upload: Upload) -> Result<()> {

@@ -3,7 +3,7 @@
 use cyxcloud_core::Error;
 use cyxcloud_core::data::manifest::Manifest;
 use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
-use cyxcloud_core::port::{CommitObject, CopyObject, Fate, NewVersion, Object, ObjectHead, Precondition, ScanStart};
+use cyxcloud_core::port::{CommitObject, CopyObject, Fate, NewVersion, Object, ObjectHead, Precondition, RenameObject, ScanStart};
 use futures::try_join;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -177,4 +177,42 @@ pub(super) async fn copy(c: &Session, numbers: &Numbers, now: Now, copy: &CopyOb
     quota::check(quota.as_ref(), source.head.size_bytes, old_bytes(there.as_ref()))?;
     Counted::new(source.manifest.chunks(), &[])?.count(c, numbers).await?;
     place(c, now, &copy.object, source.manifest, there, Change::default()).await
+}
+
+/// Rows of two objects and of the usage of two buckets are locked in the order of their keys, so that two renames that cross wait for each other and do
+/// not lock each other out.
+pub(super) async fn rename(c: &Session, numbers: &Numbers, now: Now, rename: &RenameObject) -> Outcome<Object> {
+    if rename.is_onto_itself() {
+        return copy(c, numbers, now, &rename.clone().into()).await;
+    }
+    let (from, to) = ((rename.source_bucket, &rename.source_key), (rename.object.bucket, &rename.object.key));
+    let (_, owner, new_owner) = try_join!(c.begin(), buckets::owner(c, from.0), buckets::owner(c, to.0))?;
+    let (source, there) = if from < to {
+        let source = find(c, sql::LOCK_SOURCE, from.0, from.1).await?;
+        (source, there(c, to.0, to.1).await?)
+    } else {
+        let there = there(c, to.0, to.1).await?;
+        (find(c, sql::LOCK_SOURCE, from.0, from.1).await?, there)
+    };
+    if source.head.version != rename.source_version {
+        return Err(Error::conflict("the object to rename was replaced").into());
+    }
+    if owner != new_owner {
+        return Err(Error::invalid("an object is renamed between buckets of one owner only").into());
+    }
+    check(&rename.object.precondition, there.as_ref())?;
+    c.execute(sql::DELETE_OBJECT, &[&from.0.0.as_slice(), &from.1.as_str().as_bytes()]).await?;
+    let gone = Change { objects: -1, object_bytes: -int(source.head.size_bytes), ..Change::default() };
+    // The references go along.
+    let (manifest, by) = (source.manifest, rename.object.version);
+    if from.0 == to.0 {
+        return place(c, now, &rename.object, manifest, there, gone).await;
+    }
+    if from.0 < to.0 {
+        usage::change(c, now, from.0, by, gone).await?;
+        return place(c, now, &rename.object, manifest, there, Change::default()).await;
+    }
+    let object = place(c, now, &rename.object, manifest, there, Change::default()).await?;
+    usage::change(c, now, from.0, by, gone).await?;
+    Ok(object)
 }

@@ -78,7 +78,7 @@ statements! {
     BUCKET_BY_NAME = "SELECT id, name, owner, created FROM cyx.buckets WHERE name = $1";
     BUCKETS_BY_OWNER = "SELECT id, name, owner, created FROM cyx.buckets WHERE owner = $1 ORDER BY name";
     // Held against its deletion until the transaction ends.
-    HOLD_BUCKET = "SELECT 1 FROM cyx.buckets WHERE id = $1 FOR KEY SHARE";
+    HOLD_BUCKET = "SELECT owner FROM cyx.buckets WHERE id = $1 FOR KEY SHARE";
     LOCK_BUCKET = "SELECT 1 FROM cyx.buckets WHERE id = $1 FOR UPDATE";
     BUCKET_IS_USED = "SELECT 1 FROM cyx.objects WHERE bucket = $1 ORDER BY key LIMIT 1";
     BUCKET_UPLOADS = "SELECT id FROM cyx.uploads WHERE bucket = $1";

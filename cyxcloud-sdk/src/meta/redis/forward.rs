@@ -8,7 +8,7 @@ use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Result, Timestamp};
 
@@ -118,6 +118,11 @@ impl Meta for RedisMeta {
 
     async fn copy_object(&self, copy: CopyObject) -> Result<Object> {
         self.inner.copy_object(copy).await
+    }
+
+    async fn rename_object(&self, rename: RenameObject) -> Result<Object> {
+        // What is kept of either key is not what is there any more, which the next read finds.
+        self.inner.rename_object(rename).await
     }
 
     async fn create_upload(&self, upload: Upload) -> Result<()> {

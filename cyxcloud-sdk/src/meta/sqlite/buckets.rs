@@ -34,6 +34,10 @@ pub(super) fn require(c: &Connection, id: BucketId) -> Outcome<()> {
     first(c, sql::BUCKET_EXISTS, [id.0], |_| Ok(()))?.ok_or_else(|| Error::not_found(format!("no bucket {id}")).into())
 }
 
+pub(super) fn owner(c: &Connection, id: BucketId) -> Outcome<AccountId> {
+    first(c, sql::OWNER, [id.0], |row| Ok(AccountId(row.get(0)?)))?.ok_or_else(|| Error::not_found(format!("no bucket {id}")).into())
+}
+
 pub(super) fn delete(c: &Connection, id: BucketId, now: Timestamp) -> Outcome<()> {
     require(c, id)?;
     if first(c, sql::BUCKET_IS_USED, [id.0], |_| Ok(()))?.is_some() {

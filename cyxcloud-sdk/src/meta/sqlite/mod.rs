@@ -15,7 +15,7 @@ use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
     AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use rusqlite::Connection;
@@ -210,6 +210,10 @@ impl Meta for SqliteMeta {
 
     async fn copy_object(&self, copy: CopyObject) -> Result<Object> {
         self.write_now(move |c, now| objects::copy(c, copy, now)).await
+    }
+
+    async fn rename_object(&self, rename: RenameObject) -> Result<Object> {
+        self.write_now(move |c, now| objects::rename(c, rename, now)).await
     }
 
     async fn create_upload(&self, upload: Upload) -> Result<()> {

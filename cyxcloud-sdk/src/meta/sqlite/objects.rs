@@ -2,7 +2,9 @@
 
 use cyxcloud_core::data::manifest::{Manifest, decode, encode};
 use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
-use cyxcloud_core::port::{CommitObject, CopyObject, Fate, Metadata, NewVersion, Object, ObjectHead, Precondition, ScanStart};
+use cyxcloud_core::port::{
+    CommitObject, CopyObject, Fate, Metadata, NewVersion, Object, ObjectHead, Precondition, RenameObject, ScanStart,
+};
 use cyxcloud_core::{Error, Timestamp};
 use rusqlite::{Connection, Row, params};
 
@@ -163,4 +165,24 @@ pub(super) fn copy(c: &Connection, copy: CopyObject, now: Timestamp) -> Outcome<
     quota::check(c, copy.object.bucket, (source.head.size_bytes, old_bytes(there.as_ref())), None, now)?;
     chunks::count(c, source.manifest.chunks(), &[])?;
     place(c, copy.object, source.manifest, there, now)
+}
+
+pub(super) fn rename(c: &Connection, rename: RenameObject, now: Timestamp) -> Outcome<Object> {
+    if rename.is_onto_itself() {
+        return copy(c, rename.into(), now);
+    }
+    let RenameObject { source_bucket, source_key, source_version, object } = rename;
+    let source = get(c, source_bucket, source_key)?;
+    if source.head.version != source_version {
+        return Err(Error::conflict("the object to rename was replaced").into());
+    }
+    if buckets::owner(c, source_bucket)? != buckets::owner(c, object.bucket)? {
+        return Err(Error::invalid("an object is renamed between buckets of one owner only").into());
+    }
+    let there = check(c, &object.precondition, object.bucket, &object.key)?;
+    execute(c, sql::DELETE_OBJECT, params![source_bucket.0, source.head.key.as_str().as_bytes()])?;
+    let change = Change { objects: -1, object_bytes: -int(source.head.size_bytes), ..Change::default() };
+    usage::change(c, source_bucket, &change, now)?;
+    // The references go along.
+    place(c, object, source.manifest, there, now)
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Checker;
 use crate::data::manifest::{ChunkRef, Copy};
 use crate::id::{BucketId, ChunkId, ObjectKey, UploadId, VersionId};
-use crate::port::{CommitObject, CommitPart, CompleteUpload, CopyObject, Fate, NewVersion, Precondition, ReplaceCopies, Upload, Usage};
+use crate::port::{
+    CommitObject, CommitPart, CompleteUpload, CopyObject, Fate, NewVersion, Precondition, RenameObject, ReplaceCopies, Upload, Usage,
+};
 use crate::testing::sim::meta::Changed;
 use crate::testing::sim::trace::About;
 use crate::{Error, ErrorKind, Result};
@@ -18,6 +20,7 @@ pub(in crate::testing::sim) enum Transaction {
     Restore { bucket: BucketId, key: ObjectKey, version: VersionId, precondition: Precondition },
     Purge { window_ms: u64, limit: usize },
     Copy(CopyObject),
+    Rename(RenameObject),
     Begin(Upload),
     Part(CommitPart),
     Complete(CompleteUpload),
@@ -99,6 +102,7 @@ impl Ledger {
                 self.place(now_ms, &copy.object, source.size_bytes, source.chunks);
                 Ok(Checker::I3)
             }
+            Transaction::Rename(rename) => self.rename(now_ms, rename),
             Transaction::Delete { bucket, key, precondition, fate } => self.delete(now_ms, (*bucket, key), precondition, *fate, changed),
             Transaction::Restore { bucket, key, version, precondition } => self.restore(now_ms, (*bucket, key), *version, precondition),
             Transaction::Purge { window_ms, limit } => self.purge(now_ms, *window_ms, *limit, changed),
@@ -124,6 +128,7 @@ impl Ledger {
         let (at, precondition) = match asked {
             Transaction::Commit(commit) => (object_at(&commit.object), &commit.object.precondition),
             Transaction::Copy(copy) => (object_at(&copy.object), &copy.object.precondition),
+            Transaction::Rename(rename) => (object_at(&rename.object), &rename.object.precondition),
             Transaction::Complete(complete) => (object_at(&complete.object), &complete.object.precondition),
             Transaction::Delete { bucket, key, precondition, .. } | Transaction::Restore { bucket, key, precondition, .. } => {
                 ((*bucket, key.as_str().to_owned()), precondition)
@@ -179,6 +184,20 @@ impl Ledger {
                 self.died.insert(chunk.id);
             }
         }
+    }
+
+    fn rename(&mut self, now_ms: u64, rename: &RenameObject) -> Verdict {
+        self.require(&rename.object)?;
+        let at = (rename.source_bucket, rename.source_key.as_str().to_owned());
+        let Some(source) = self.objects.remove(&at) else {
+            return wrong(Checker::I3, format!("renamed {}, which was not there", at.1));
+        };
+        if source.version != rename.source_version {
+            return wrong(Checker::I3, format!("renamed {} after it was replaced", at.1));
+        }
+        self.place(now_ms, &rename.object, source.size_bytes, source.chunks.clone());
+        self.release(now_ms, &source.chunks);
+        Ok(Checker::I3)
     }
 
     fn delete(&mut self, now_ms: u64, at: (BucketId, &ObjectKey), precondition: &Precondition, fate: Fate, changed: Changed) -> Verdict {
