@@ -1,8 +1,8 @@
 //! What makes objects of bytes that are stored already: one metadata transaction, and no bytes move.
 
-use super::Engine;
+use super::{Engine, Event};
 use crate::Result;
-use crate::port::{CompleteUpload, CopyObject, Object};
+use crate::port::{CompleteUpload, CopyObject, Object, RenameObject};
 
 impl Engine {
     /// Makes an object of another's bytes.
@@ -13,6 +13,21 @@ impl Engine {
         let bucket = copy.object.bucket;
         let object = self.meta().copy_object(copy).await?;
         self.tell_created(bucket, &object);
+        Ok(object)
+    }
+
+    /// Moves an object to another key.
+    ///
+    /// # Errors
+    /// Those of [`crate::port::Meta::rename_object`].
+    pub async fn rename_object(&self, rename: RenameObject) -> Result<Object> {
+        let (source, target) = ((rename.source_bucket, rename.source_key.clone()), (rename.object.bucket, rename.object.key.clone()));
+        let object = self.meta().rename_object(rename).await?;
+        if source != target {
+            let (bucket, key) = source;
+            self.tell(|| Event::ObjectDeleted { bucket, key });
+        }
+        self.tell_created(target.0, &object);
         Ok(object)
     }
 

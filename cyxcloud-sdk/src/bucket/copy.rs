@@ -1,7 +1,7 @@
 //! Copies and renames: one metadata transaction, and no bytes move.
 
 use cyxcloud_core::id::{ObjectKey, VersionId};
-use cyxcloud_core::port::{CopyObject, NewVersion, ObjectHead};
+use cyxcloud_core::port::{CopyObject, NewVersion, ObjectHead, RenameObject};
 use cyxcloud_core::{Error, ErrorKind, Result};
 
 use super::{Bucket, CopyOptions};
@@ -47,7 +47,51 @@ impl Bucket {
                 copied => return Ok(copied?.head),
             }
         }
-        Err(Error::conflict(format!("{}/{from} kept changing", self.name())))
+        Err(self.kept_changing(from))
+    }
+
+    /// Moves an object to another key, replacing what is there. Nobody sees both or neither.
+    ///
+    /// # Errors
+    /// See [`Bucket::rename_to`].
+    pub async fn rename(&self, from: &str, to: &str) -> Result<ObjectHead> {
+        self.rename_to(from, self, to, CopyOptions::default()).await
+    }
+
+    /// Moves an object to a key of `bucket`, which may be this one.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::{Cluster, ErrorKind};
+    /// # let cluster = Cluster::in_memory().await?;
+    /// # let bucket = cluster.create_bucket("photos").await?;
+    /// bucket.put("cat.jpg", "meow").await?;
+    /// bucket.rename("cat.jpg", "2026/cat.jpg").await?;
+    /// assert_eq!(bucket.get("2026/cat.jpg").await?, "meow");
+    /// assert_eq!(bucket.get("cat.jpg").await.unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no `from`, [`ErrorKind::Precondition`], [`ErrorKind::Conflict`] when `from` keeps changing,
+    /// [`ErrorKind::Invalid`] when the buckets have different owners.
+    pub async fn rename_to(&self, from: &str, bucket: &Bucket, to: &str, options: CopyOptions) -> Result<ObjectHead> {
+        for attempt in 1.. {
+            let source = self.head(from).await?;
+            let object = bucket.version_like(&source, to, &options)?;
+            let rename = RenameObject { source_bucket: self.id(), source_key: source.key, source_version: source.version, object };
+            match self.cluster.engine().rename_object(rename).await {
+                Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
+                renamed => return Ok(renamed?.head),
+            }
+        }
+        Err(self.kept_changing(from))
+    }
+
+    fn kept_changing(&self, key: &str) -> Error {
+        Error::conflict(format!("{}/{key} kept changing", self.name()))
     }
 
     /// The version that `key` becomes when it is made of `source`.

@@ -25,7 +25,9 @@ use ::object_store as api;
 
 #[path = "backend/mod.rs"]
 mod backend;
+mod multipart;
 mod results;
+#[cfg(feature = "object-store-signer")]
 mod sign;
 
 pub use backend::*;

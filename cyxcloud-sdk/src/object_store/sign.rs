@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use http::Method;
 use ::object_store::Result;
 use ::object_store::path::Path;
-use ::object_store::signer::Signer;
+use ::object_store::signer::{Method, Signer, Url};
+use async_trait::async_trait;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
-use url::Url;
 
-use super::backend::{invalid, unsupported};
+use super::backend::convert::{invalid, unsupported};
 use super::{CyxBuilder, CyxConfigKey, CyxStore};
 
 /// The longest that S3 lets a signed URL live.

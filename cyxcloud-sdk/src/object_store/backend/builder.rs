@@ -147,7 +147,7 @@ impl CyxBuilder {
         }
     }
 
-    pub(super) fn bucket_name(&self) -> &str {
+    pub(crate) fn bucket_name(&self) -> &str {
         self.get(CyxConfigKey::Bucket).unwrap_or("")
     }
 
@@ -165,9 +165,8 @@ impl CyxBuilder {
 
     #[cfg(feature = "remote")]
     async fn connect(&self, gateway: &str) -> crate::Result<Cluster> {
-        let said = |key: CyxConfigKey| {
-            self.get(key).ok_or_else(|| Error::invalid(format!("{} must be said with cyx_gateway", key.as_ref())))
-        };
+        let said =
+            |key: CyxConfigKey| self.get(key).ok_or_else(|| Error::invalid(format!("{} must be said with cyx_gateway", key.as_ref())));
         let (id, secret) = (said(CyxConfigKey::AccessKeyId)?, said(CyxConfigKey::SecretAccessKey)?);
         Cluster::connect(crate::ConnectOptions::new(gateway, id, secret)).await
     }

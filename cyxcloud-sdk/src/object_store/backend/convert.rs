@@ -23,21 +23,21 @@ const HEADERS: [(Attribute, &str); 5] = [
 ];
 
 /// Paths are keys as they are: whatever the path has encoded stays so.
-pub(super) fn key(location: &Path) -> &str {
+pub(crate) fn key(location: &Path) -> &str {
     location.as_ref()
 }
 
 /// The path of a key; None for keys that no path says exactly.
-pub(super) fn path(key: &str) -> Option<Path> {
+pub(crate) fn path(key: &str) -> Option<Path> {
     Path::parse(key).ok().filter(|path| path.as_ref() == key)
 }
 
-pub(super) fn version_id(version: &str) -> Option<VersionId> {
+pub(crate) fn version_id(version: &str) -> Option<VersionId> {
     version.parse().ok()
 }
 
 /// An error of ours about `location`.
-pub(super) fn failed(location: &Path, error: Error) -> api::Error {
+pub(crate) fn failed(location: &Path, error: Error) -> api::Error {
     let path = location.to_string();
     match error.kind() {
         ErrorKind::NotFound => api::Error::NotFound { path, source: error.into() },
@@ -57,7 +57,7 @@ pub(crate) fn unsupported(why: &str) -> api::Error {
     api::Error::NotSupported { source: Error::invalid(why).into() }
 }
 
-pub(super) fn meta(location: Path, head: &ObjectHead) -> ObjectMeta {
+pub(crate) fn meta(location: Path, head: &ObjectHead) -> ObjectMeta {
     // A time beyond what the calendar has cannot be told apart from the beginning of it.
     let since_epoch = i64::try_from(head.modified.0).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
     ObjectMeta {
@@ -70,7 +70,7 @@ pub(super) fn meta(location: Path, head: &ObjectHead) -> ObjectMeta {
 }
 
 /// What is stored with an object for its attributes.
-pub(super) fn metadata(attributes: &Attributes, tags: &TagSet) -> Result<Metadata> {
+pub(crate) fn metadata(attributes: &Attributes, tags: &TagSet) -> Result<Metadata> {
     if !tags.encoded().is_empty() {
         return Err(unsupported("objects have no tags here; use Attribute::Metadata"));
     }
@@ -88,13 +88,13 @@ pub(super) fn metadata(attributes: &Attributes, tags: &TagSet) -> Result<Metadat
     Ok(metadata)
 }
 
-pub(super) fn attributes(metadata: &Metadata) -> Attributes {
+pub(crate) fn attributes(metadata: &Metadata) -> Attributes {
     let header = |(attribute, name): &(Attribute, &str)| Some((attribute.clone(), metadata.headers.get(*name)?.clone()));
     let user = metadata.user.iter().map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone()));
     HEADERS.iter().filter_map(header).chain(user).collect()
 }
 
 /// How long to wait, as far as a timer reaches.
-pub(super) fn millis(ms: u64) -> Duration {
+pub(crate) fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }

@@ -36,7 +36,7 @@ impl CyxStore {
         let (store, prefix, location) = (self.clone(), directory(prefix), prefix.cloned().unwrap_or_default());
         let heads = async move {
             let heads = store.bucket().await?.list_from(&prefix, start);
-            Ok(heads.map_err(move |error| failed(&location, error)))
+            Ok::<_, api::Error>(heads.map_err(move |error| failed(&location, error)))
         };
         stream::once(heads).try_flatten().try_filter_map(|head| future::ready(Ok(object(&head)))).boxed()
     }

@@ -1,9 +1,8 @@
 //! One bucket as an object store.
 
 mod builder;
-mod convert;
+pub(crate) mod convert;
 mod list;
-mod multipart;
 mod registry;
 mod upload;
 
@@ -13,7 +12,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future;
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::OnceCell;
 
@@ -26,8 +24,7 @@ use api::{
     PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
 };
 pub use builder::{CyxBuilder, CyxConfigKey, parse_url, parse_url_opts};
-use convert::{attributes, failed, key, meta, metadata, version_id};
-pub(crate) use convert::{invalid, unsupported};
+use convert::{attributes, failed, invalid, key, meta, metadata, version_id};
 pub use registry::register_all;
 
 /// Objects deleted at the same time by one stream.
@@ -65,7 +62,7 @@ impl CyxStore {
     }
 
     /// What it was built of; None for the store of a bucket that was open.
-    #[cfg_attr(not(feature = "object-store"), expect(dead_code, reason = "only version 0.14 signs"))]
+    #[allow(dead_code, reason = "only the signer asks")]
     pub(crate) fn builder(&self) -> Option<&CyxBuilder> {
         match &*self.source {
             Source::Open(_) => None,
@@ -88,7 +85,7 @@ impl CyxStore {
     }
 }
 
-fn put_result(head: crate::ObjectHead) -> PutResult {
+pub(crate) fn put_result(head: crate::ObjectHead) -> PutResult {
     results::put(head.etag, head.version.to_string())
 }
 

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream;
 
-use super::convert::{failed, invalid, key, metadata, version_id};
-use super::{CyxStore, api, put_result};
+use super::backend::convert::{failed, invalid, key, metadata, version_id};
+use super::backend::put_result;
+use super::{CyxStore, api};
 use crate::core::engine::{NewPart, StageKind, StageOptions};
 use crate::core::id::{ObjectKey, UploadId, VersionId};
 use crate::core::port::{CompleteUpload, NewVersion, PartChoice, Upload};
