@@ -15,9 +15,9 @@
 //! # }
 //! ```
 //!
-//! * Conditions are exact: `PutMode::Create` and `PutMode::Update` by entity tag or version, copies and renames that must not replace anything.
+//! * Conditions are exact: `PutMode::Create` and `PutMode::Update` by entity tag, copies and renames that must not replace anything.
 //! * A rename is one transaction: it moves no bytes and nobody sees both names or neither.
-//! * Entity tags are new with every version of an object; `ObjectMeta::version` names the current one, older ones are not kept.
+//! * Entity tags are new with every version of an object, whoever wrote it. Older versions are not kept, so `ObjectMeta::version` is None.
 //! * Keys that are no [`Path`](object_store::path::Path) (S3 clients may make `a//b` or `a/`) are not listed.
 //! * Tags and `Attribute::StorageClass` are refused: there is nothing they would do.
 

@@ -55,6 +55,11 @@ impl CyxStore {
             let version = version_id(&part.content_id).ok_or_else(|| Error::invalid(format!("{:?} is no part", part.content_id)))?;
             Ok(PartChoice { number, version })
         };
+        let mut parts = parts;
+        if parts.is_empty() {
+            // An empty object is made of one empty part.
+            parts.push(self.store_part(id, 1, PutPayload::default()).await?);
+        }
         let parts = (1..).zip(parts).map(choice).collect::<crate::Result<_>>()?;
         let version = VersionId(engine.new_id());
         let object = NewVersion {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::api::path::Path;
 use super::api::{Attributes, GetResult, GetResultPayload, ListResult, ObjectMeta, PutResult};
 
-pub(super) fn put(e_tag: String, version: String) -> PutResult {
-    PutResult { e_tag: Some(e_tag), version: Some(version), extensions: Default::default() }
+pub(super) fn put(e_tag: String) -> PutResult {
+    PutResult { e_tag: Some(e_tag), version: None, extensions: Default::default() }
 }
 
 pub(super) fn get(payload: GetResultPayload, meta: ObjectMeta, range: Range<u64>, attributes: Attributes) -> GetResult {

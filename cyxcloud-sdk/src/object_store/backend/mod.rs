@@ -24,7 +24,7 @@ use api::{
     PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
 };
 pub use builder::{CyxBuilder, CyxConfigKey, parse_url, parse_url_opts};
-use convert::{attributes, failed, invalid, key, meta, metadata, version_id};
+use convert::{attributes, e_tag, failed, invalid, key, meta, metadata, unsupported, version_id};
 pub use registry::register_all;
 
 /// Objects deleted at the same time by one stream.
@@ -86,7 +86,7 @@ impl CyxStore {
 }
 
 pub(crate) fn put_result(head: crate::ObjectHead) -> PutResult {
-    results::put(head.etag, head.version.to_string())
+    results::put(e_tag(&head))
 }
 
 impl fmt::Display for CyxStore {
@@ -107,11 +107,10 @@ impl ObjectStore for CyxStore {
         let precondition = match &opts.mode {
             PutMode::Overwrite => Precondition::None,
             PutMode::Create => Precondition::Absent,
-            PutMode::Update(api::UpdateVersion { version: Some(version), .. }) => {
-                Precondition::VersionIs(version_id(version).ok_or_else(|| replaced(location))?)
+            PutMode::Update(api::UpdateVersion { e_tag: Some(e_tag), .. }) => {
+                Precondition::VersionIs(version_id(e_tag).ok_or_else(|| replaced(location))?)
             }
-            PutMode::Update(api::UpdateVersion { e_tag: Some(e_tag), .. }) => Precondition::EtagIs(vec![e_tag.clone()]),
-            PutMode::Update(_) => return Err(invalid("an update needs the entity tag or the version of what it replaces")),
+            PutMode::Update(_) => return Err(invalid("an update needs the entity tag of what it replaces")),
         };
         let options = PutOptions { metadata: metadata(&opts.attributes, &opts.tags)?, precondition, ..PutOptions::default() };
         self.write(location, payload, options).await.map_err(|error| match (error.kind(), &opts.mode) {
@@ -130,8 +129,8 @@ impl ObjectStore for CyxStore {
         let bucket = self.bucket().await?;
         let object = bucket.object(key(location)).await.map_err(|error| failed(location, error))?;
         let (meta, attributes) = (meta(location.clone(), &object.head), attributes(&object.head.metadata));
-        if options.version.as_ref().is_some_and(|asked| Some(asked) != meta.version.as_ref()) {
-            return Err(failed(location, crate::Error::not_found("this version is not the current one, and older ones are not kept")));
+        if options.version.is_some() {
+            return Err(unsupported("objects have no versions that can be read; conditions by entity tag tell them apart"));
         }
         options.check_preconditions(&meta)?;
         let range = match &options.range {
