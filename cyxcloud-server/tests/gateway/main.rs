@@ -1,6 +1,7 @@
 //! A gateway's gRPC services, asked by nodes that are right, wrong and hostile.
 #![allow(clippy::unwrap_used, clippy::result_large_err, missing_docs, reason = "tests")]
 
+mod backend;
 mod credentials;
 mod direct;
 mod fake;
@@ -8,6 +9,8 @@ mod http;
 mod living;
 mod registering;
 mod sharing;
+#[path = "../../../cyxcloud-sdk/tests/object_store/suite.rs"]
+mod suite;
 mod uploads;
 
 use std::sync::Arc;
