@@ -20,6 +20,7 @@ pub fn test() -> Result<()> {
     store_crash::run(30, 8)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
+    suites::python_pages(None)?;
     suites::s3_clients(None, 1024, Against::Dev)?;
     suites::s3_clients(None, 256, Against::Cluster)?;
     suites::cluster("direct", &[])?;

@@ -151,6 +151,12 @@ enum Command {
     },
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
+    /// Runs the sections of docs/python.md (boto3, obstore, s3fs, DuckDB, polars) as they stand there.
+    PythonPages {
+        /// Only these sections, separated by commas.
+        #[arg(long)]
+        only: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -199,5 +205,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Neon => neon::run(),
         Command::Rocksdb { rounds, cuts } => rocksdb::run(rounds, cuts),
         Command::PastedLines => suites::pasted_lines(),
+        Command::PythonPages { only } => suites::python_pages(only.as_deref()),
     }
 }
