@@ -207,7 +207,11 @@ async fn main() -> Result<()> {
     let store = LogStore::open(&path, 1 << 20).map_err(failed)?;
     store.put(key(0), 1, vec![Bytes::from_static(b"first "), Bytes::from_static(b"shard")]).await?;
     store.put(key(1), 1, vec![Bytes::from_static(b"second shard")]).await?;
-    println!("garbage collection older than epoch 1: {:?}, than epoch 2: {:?}", store.delete(key(1), 1).await?, store.delete(key(1), 2).await?);
+    println!(
+        "garbage collection older than epoch 1: {:?}, than epoch 2: {:?}",
+        store.delete(key(1), 1).await?,
+        store.delete(key(1), 2).await?
+    );
     drop(store);
 
     // A crash in mid-write leaves half a record.
