@@ -22,7 +22,9 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake::{DeltaResult, DeltaTable, TableProperty};
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::sync::Barrier;
 use url::Url;
 
 /// The table.
@@ -59,10 +61,13 @@ pub async fn run(directory: &Path, writers: usize, commits: usize) -> Result<Rep
     register(&store);
     create().await.context("the table cannot be made")?;
 
-    let tasks: Vec<_> = (0..writers).map(|writer| tokio::spawn(append(writer, commits))).collect();
+    let start = Arc::new(Barrier::new(writers));
+    let append = |writer| {
+        let task = tokio::spawn(append(writer, commits, start.clone()));
+        async move { task.await? }
+    };
     let (mut acked, mut refused) = (Vec::new(), 0);
-    for task in tasks {
-        let (commits, retries) = task.await??;
+    for (commits, retries) in try_join_all((0..writers).map(append)).await? {
         acked.extend(commits);
         refused += retries;
     }
@@ -110,7 +115,7 @@ async fn create() -> Result<()> {
 }
 
 /// One writer: a table and a log of its own. Returns what it was told is committed, and how often it had to try again.
-async fn append(writer: usize, commits: usize) -> Result<(Vec<Acked>, u64)> {
+async fn append(writer: usize, commits: usize, start: Arc<Barrier>) -> Result<(Vec<Acked>, u64)> {
     let mut table = deltalake::open_table(Url::parse(TABLE)?).await?;
     let (mut acked, mut retries) = (Vec::new(), 0);
     for number in 0..commits {
@@ -119,15 +124,18 @@ async fn append(writer: usize, commits: usize) -> Result<(Vec<Acked>, u64)> {
         batches.write(batch(writer, number, rows)?).await?;
         let adds = batches.flush().await?;
         let files = adds.iter().map(|add| add.path.clone()).collect();
+        // All are ready, then all know the same version: each wants to make the next one.
+        start.wait().await;
+        table.update_state().await?;
+        start.wait().await;
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let committed = CommitBuilder::from(CommitProperties::default().with_max_retries(1000))
             .with_actions(adds.into_iter().map(Action::Add).collect())
             .build(Some(table.snapshot()?), table.log_store(), operation)
             .await
             .with_context(|| format!("writer {writer}, commit {number}"))?;
-        retries += committed.metrics().num_retries;
-        acked.push(Acked { version: committed.version(), files, rows });
-        table.update_state().await?;
+        retries += committed.metrics.num_retries;
+        acked.push(Acked { version: committed.version, files, rows });
     }
     Ok((acked, retries))
 }
