@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::suites::Against;
-use crate::{fuzz, meta, neon, sh, store_crash, suites};
+use crate::{fuzz, heavy, meta, neon, sh, store_crash, suites};
 
 /// Crates that would bring a runtime, sockets or files into core.
 const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "reqwest", "rusqlite", "cyxcloud-sdk"];
@@ -20,6 +20,7 @@ pub fn test() -> Result<()> {
     store_crash::run(30, 8)?;
     suites::sim(&["--fresh".into(), "5000".into()])?;
     suites::pasted_lines()?;
+    suites::python_pages(None)?;
     suites::s3_clients(None, 1024, Against::Dev)?;
     suites::s3_clients(None, 256, Against::Cluster)?;
     suites::cluster("direct", &[])?;
@@ -43,6 +44,7 @@ pub fn test() -> Result<()> {
 pub fn gate() -> Result<()> {
     sh::run("cargo", &["fmt", "--all", "--check"])?;
     sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    sh::run("cargo", &["fmt", "--manifest-path", heavy::MANIFEST, "--all", "--check"])?;
     core_is_pure()?;
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     sh::check(
@@ -56,6 +58,7 @@ pub fn gate() -> Result<()> {
 pub fn fix() -> Result<()> {
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"])?;
     sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml"])?;
+    sh::run("cargo", &["fmt", "--manifest-path", heavy::MANIFEST, "--all"])?;
     sh::run("cargo", &["fmt", "--all"])
 }
 

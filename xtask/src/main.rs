@@ -5,6 +5,7 @@ mod ci;
 mod cluster;
 mod dev_cluster;
 mod fuzz;
+mod heavy;
 mod lines;
 mod meta;
 mod neon;
@@ -149,8 +150,18 @@ enum Command {
         #[arg(long, default_value_t = 8)]
         cuts: u32,
     },
+    /// SlateDB writes, reads and compacts while 4 of 14 nodes are lost, and is opened again. A build of its own, of some minutes.
+    Slatedb,
+    /// DataFusion writes partitioned Parquet and queries it; two writers of delta-rs race on one table. A build of its own, of a quarter of an hour.
+    Datafusion,
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
+    /// Runs the sections of docs/python.md (boto3, obstore, s3fs, DuckDB, polars) as they stand there.
+    PythonPages {
+        /// Only these sections, separated by commas.
+        #[arg(long)]
+        only: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -198,6 +209,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Command::Neon => neon::run(),
         Command::Rocksdb { rounds, cuts } => rocksdb::run(rounds, cuts),
+        Command::Slatedb => heavy::slatedb(),
+        Command::Datafusion => heavy::datafusion(),
         Command::PastedLines => suites::pasted_lines(),
+        Command::PythonPages { only } => suites::python_pages(only.as_deref()),
     }
 }

@@ -129,6 +129,26 @@ pub fn pasted_lines() -> Result<()> {
     lines::run(&sh::cyxcloud()?, WORK_DIR)
 }
 
+/// The sections of docs/python.md, as a newcomer pastes them.
+pub fn python_pages(only: Option<&str>) -> Result<()> {
+    need_python()?;
+    let binary = sh::cyxcloud()?;
+    let mut command = Command::new("tests/python-pages/run");
+    command.arg("--binary").arg(binary);
+    if let Some(only) = only {
+        command.args(["--only", only]);
+    }
+    sh::check(&mut command, "tests/python-pages/run")
+}
+
+/// Python, with what makes virtual environments.
+fn need_python() -> Result<()> {
+    if sh::output("python3", &["-c", "import ensurepip"]).is_err() {
+        sh::install("the virtual environment of the pages", &["python3", "python3-venv"])?;
+    }
+    Ok(())
+}
+
 /// Installs the clients; quick when they are there.
 fn prepare() -> Result<()> {
     if !sh::has("python3") {

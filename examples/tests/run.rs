@@ -1,0 +1,27 @@
+//! Every example runs to its end and prints what it is for. `custom_store` has its tests in its own file.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::process::Command;
+
+/// What an example prints. `cargo test` builds it beside the tests.
+fn printed(example: &str) -> String {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().unwrap().with_file_name("examples").join(example);
+    let output = Command::new(&program).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{example} ended with {}\n{printed}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    printed
+}
+
+#[test]
+fn hello() {
+    assert_eq!(printed("hello"), "10000000 bytes survived the loss of 4 of 14 nodes\n");
+}
+
+#[test]
+fn lose_four_nodes() {
+    let printed = printed("lose_four_nodes");
+    assert_eq!(printed.matches("lost its disk").count(), 8, "{printed}");
+    assert_eq!(printed.matches("all 5 objects read back, byte for byte").count(), 2, "{printed}");
+    assert!(printed.contains("upkeep has made all of them again"), "{printed}");
+}
