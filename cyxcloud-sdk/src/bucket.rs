@@ -10,6 +10,7 @@ use cyxcloud_core::{Error, ErrorKind, Result};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
 use crate::Cluster;
+use crate::encryption::hook::Hook;
 
 /// Keys of one list page.
 const PAGE: usize = 1000;
@@ -32,16 +33,22 @@ pub struct PutOptions {
 pub struct Bucket {
     cluster: Cluster,
     bucket: port::Bucket,
+    pub(crate) encryption: Hook,
 }
 
 impl Bucket {
     pub(crate) fn new(cluster: Cluster, bucket: port::Bucket) -> Self {
-        Self { cluster, bucket }
+        Self { cluster, bucket, encryption: Hook::default() }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         self.bucket.name.as_str()
+    }
+
+    #[cfg(feature = "encryption")]
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Its id, new for every life of the name.
@@ -71,6 +78,7 @@ impl Bucket {
     {
         let engine = self.cluster.engine();
         let key = ObjectKey::new(key)?;
+        let (body, options) = self.encryption.outgoing(engine, (self.name(), key.as_str()), body, options).await?;
         let staged = engine
             .stage(
                 body,
@@ -92,7 +100,7 @@ impl Bucket {
             metadata: options.metadata,
             precondition: options.precondition,
         };
-        Ok(engine.commit(staged, object).await?.head)
+        Ok(self.encryption.shown(engine.commit(staged, object).await?.head))
     }
 
     /// All bytes of an object.
@@ -110,8 +118,7 @@ impl Bucket {
     /// As [`Bucket::get`]; later trouble ends the stream with an error.
     pub async fn get_stream(&self, key: &str) -> Result<(ObjectHead, ByteStream)> {
         let object = self.object(key).await?;
-        let body = self.cluster.engine().read(&object.manifest, 0..object.head.size_bytes).await?;
-        Ok((object.head, body))
+        self.encryption.incoming(self.cluster.engine(), self.name(), object, None).await
     }
 
     /// The bytes `range` of an object.
@@ -120,7 +127,8 @@ impl Bucket {
     /// As [`Bucket::get`]; [`ErrorKind::Invalid`] when the range leaves the object.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
         let object = self.object(key).await?;
-        collect(self.cluster.engine().read(&object.manifest, range).await?).await
+        let (_, body) = self.encryption.incoming(self.cluster.engine(), self.name(), object, Some(range)).await?;
+        collect(body).await
     }
 
     /// Size, entity tag and metadata of an object.
@@ -128,7 +136,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::NotFound`].
     pub async fn head(&self, key: &str) -> Result<ObjectHead> {
-        Ok(self.object(key).await?.head)
+        Ok(self.encryption.shown(self.object(key).await?.head))
     }
 
     /// Removes an object; true when there was one. With a [`crate::Policy::trash_window_ms`] it can be restored so long.
@@ -163,7 +171,7 @@ impl Bucket {
     /// [`ErrorKind::NotFound`] when this version is not there (any more), [`ErrorKind::Precondition`] when the key has a new object.
     pub async fn restore(&self, key: &str, version: VersionId) -> Result<ObjectHead> {
         let engine = self.cluster.engine();
-        Ok(engine.restore_object(self.id(), &ObjectKey::new(key)?, version, Precondition::Absent).await?.head)
+        Ok(self.encryption.shown(engine.restore_object(self.id(), &ObjectKey::new(key)?, version, Precondition::Absent).await?.head))
     }
 
     /// Every object whose key begins with `prefix`, in byte order of the keys.
@@ -177,14 +185,14 @@ impl Bucket {
                     let query = ListQuery { prefix, delimiter: None, start, limit: PAGE };
                     let page = bucket.cluster.engine().list(bucket.id(), query).await?;
                     let next = page.truncated.then(|| ScanStart::After(page.last.clone()));
-                    Ok(Some((stream::iter(page.objects.into_iter().map(Ok)), next)))
+                    Ok(Some((stream::iter(page.objects.into_iter().map(move |head| Ok(bucket.encryption.shown(head)))), next)))
                 }
             }
         });
         pages.try_flatten().boxed()
     }
 
-    async fn object(&self, key: &str) -> Result<Object> {
+    pub(crate) async fn object(&self, key: &str) -> Result<Object> {
         let found = self.cluster.engine().meta().object(self.id(), &ObjectKey::new(key)?).await;
         found.map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::not_found(format!("{}/{key} does not exist", self.name())),

@@ -22,6 +22,7 @@ mod bucket;
 mod cluster;
 pub mod credential;
 mod directory_lock;
+pub mod encryption;
 pub mod environment;
 pub mod members;
 pub mod meta;
