@@ -118,7 +118,8 @@ impl Bucket {
     /// As [`Bucket::get`]; later trouble ends the stream with an error.
     pub async fn get_stream(&self, key: &str) -> Result<(ObjectHead, ByteStream)> {
         let object = self.object(key).await?;
-        self.encryption.incoming(self.cluster.engine(), self.name(), object, None).await
+        let body = self.read(&object, 0..object.head.size_bytes).await?;
+        Ok((object.head, body))
     }
 
     /// The bytes `range` of an object.
@@ -127,8 +128,7 @@ impl Bucket {
     /// As [`Bucket::get`]; [`ErrorKind::Invalid`] when the range leaves the object.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
         let object = self.object(key).await?;
-        let (_, body) = self.encryption.incoming(self.cluster.engine(), self.name(), object, Some(range)).await?;
-        collect(body).await
+        collect(self.read(&object, range).await?).await
     }
 
     /// Size, entity tag and metadata of an object.
@@ -136,7 +136,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::NotFound`].
     pub async fn head(&self, key: &str) -> Result<ObjectHead> {
-        Ok(self.encryption.shown(self.object(key).await?.head))
+        Ok(self.object(key).await?.head)
     }
 
     /// Removes an object; true when there was one. With a [`crate::Policy::trash_window_ms`] it can be restored so long.
@@ -192,12 +192,18 @@ impl Bucket {
         pages.try_flatten().boxed()
     }
 
+    async fn read(&self, object: &Object, range: Range<u64>) -> Result<ByteStream> {
+        self.encryption.incoming(self.cluster.engine(), self.name(), object, range).await
+    }
+
+    /// The object, with the size that it has for the caller.
     pub(crate) async fn object(&self, key: &str) -> Result<Object> {
         let found = self.cluster.engine().meta().object(self.id(), &ObjectKey::new(key)?).await;
-        found.map_err(|e| match e.kind() {
+        let Object { head, manifest } = found.map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::not_found(format!("{}/{key} does not exist", self.name())),
             _ => e,
-        })
+        })?;
+        Ok(Object { head: self.encryption.shown(head), manifest })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use cyxcloud_core::engine::{ByteStream, Engine};
 use cyxcloud_core::id::VersionId;
-use cyxcloud_core::port::{CopyObject, NewVersion, ObjectHead, Precondition};
+use cyxcloud_core::port::{CopyObject, NewVersion, Object, ObjectHead, Precondition};
 use cyxcloud_core::{ErrorKind, Result};
 use futures::stream::{BoxStream, StreamExt};
 
@@ -40,9 +40,10 @@ impl Bucket {
     /// # Errors
     /// As [`Bucket::get_stream`], whether the object is encrypted or not.
     pub async fn get_sealed_stream(&self, key: &str) -> Result<(ObjectHead, ByteStream)> {
-        let object = self.object(key).await?;
-        let body = self.cluster().engine().read(&object.manifest, 0..object.head.size_bytes).await?;
-        Ok((object.head, body))
+        let Object { head, manifest } = self.object(key).await?;
+        let size_bytes = manifest.size_bytes();
+        let body = self.cluster().engine().read(&manifest, 0..size_bytes).await?;
+        Ok((ObjectHead { size_bytes, ..head }, body))
     }
 
     /// Wraps the data key of an object under the current key of `new`. The object's bytes are neither read nor moved. Called on a bucket with the keyring that

@@ -46,41 +46,30 @@ impl Hook {
         Ok((body.map_err(|e| e.into()).boxed(), options))
     }
 
-    /// The head of an object as the caller sees it and its bytes, or a range of them.
-    pub async fn incoming(
-        &self,
-        engine: &Arc<Engine>,
-        bucket: &str,
-        object: Object,
-        range: Option<Range<u64>>,
-    ) -> Result<(ObjectHead, ByteStream)> {
+    /// The bytes `range` of an object of `bucket`, of its plain bytes where it is encrypted.
+    pub async fn incoming(&self, engine: &Arc<Engine>, bucket: &str, object: &Object, range: Range<u64>) -> Result<ByteStream> {
         let Object { head, manifest } = object;
+        let mark = head.metadata.user.get(METADATA_NAME);
         #[cfg(feature = "encryption")]
         if let Some(keyring) = &self.keyring {
             let name = ObjectName { bucket, key: head.key.as_str() };
-            match head.metadata.user.get(METADATA_NAME) {
-                Some(text) => {
-                    let envelope = Envelope::parse(text)?;
-                    let sealer = keyring.opener(engine, &envelope, name).await?;
-                    let body = opening::open(engine, sealer, &envelope, &manifest, range).await?;
-                    return Ok((self.shown(head), body));
-                }
-                None if keyring.plain_is_allowed() => {}
-                None => {
-                    return Err(Error::invalid(format!(
-                        "{name} is not encrypted, though it is read with a keyring: it may have been put in the place of one that is. If it is meant \
-                         to be there, read it with Keyring::allow_plain or without a keyring"
-                    )));
-                }
+            if let Some(mark) = mark {
+                let envelope = Envelope::parse(mark)?;
+                let sealer = keyring.opener(engine, &envelope, name).await?;
+                return opening::open(engine, sealer, &envelope, manifest, range).await;
             }
-            let range = range.unwrap_or(0..head.size_bytes);
-            return Ok((head, engine.read(&manifest, range).await?));
+            if !keyring.plain_is_allowed() {
+                return Err(Error::invalid(format!(
+                    "{name} is not encrypted, though it is read with a keyring: it may have been put in the place of one that is. If it is meant to be \
+                     there, read it without a keyring or with one that allows it: Keyring::allow_plain, --allow-plain"
+                )));
+            }
+            return engine.read(manifest, range).await;
         }
-        if head.metadata.user.contains_key(METADATA_NAME) {
+        if mark.is_some() {
             return Err(Error::invalid(format!("{bucket}/{} is encrypted by its writer; {HOW_TO_OPEN}", head.key)));
         }
-        let range = range.unwrap_or(0..head.size_bytes);
-        Ok((head, engine.read(&manifest, range).await?))
+        engine.read(manifest, range).await
     }
 
     /// A head as the caller sees it: with the size of the plain bytes, where that is known. Whether it is true shows when they are read.
@@ -96,34 +85,32 @@ impl Hook {
         head
     }
 
-    /// What the metadata of the object `from` become where it is copied or renamed to `to`, for whose bucket `target` is: a data key opens under the
-    /// name of its object only, so it is wrapped again. Nothing happens to an object that is not encrypted.
+    /// Gives the `metadata` of a copy the mark of its source, whose metadata are `of_source`: to be called for everything that makes the object `to` of
+    /// a bucket with the hook `target` out of the bytes of the object `from`, renames too. A data key opens under the name of its object only, so it
+    /// is wrapped again. For an object that is not encrypted nothing happens.
     ///
     /// # Errors
-    /// [`cyxcloud_core::ErrorKind::Invalid`] when either bucket has no keyring, or not the key.
-    #[allow(dead_code, reason = "for copies and renames, which are not there yet")]
+    /// [`cyxcloud_core::ErrorKind::Invalid`] when either bucket has no keyring, or the wrong one; [`cyxcloud_core::ErrorKind::Corrupt`].
+    #[allow(dead_code, reason = "copies and renames are to call it")]
     pub async fn rebind(
         &self,
         engine: &Engine,
-        metadata: &mut Metadata,
-        from: (&str, &str),
+        (from, of_source): ((&str, &str), &Metadata),
         target: &Self,
-        to: (&str, &str),
+        (to, metadata): ((&str, &str), &mut Metadata),
     ) -> Result<()> {
-        let Some(text) = metadata.user.get(METADATA_NAME) else { return Ok(()) };
-        let name = |(bucket, key): (&str, &str)| format!("{bucket}/{key}");
+        let Some(mark) = of_source.user.get(METADATA_NAME) else { return Ok(()) };
         #[cfg(feature = "encryption")]
         if let (Some(opens), Some(wraps)) = (&self.keyring, &target.keyring) {
-            let at = |(bucket, key)| ObjectName { bucket, key };
-            let rewrapped = super::bucket::rewrapped(engine, &Envelope::parse(text)?, (opens, at(from)), (wraps, at(to))).await?;
+            let name = |(bucket, key)| ObjectName { bucket, key };
+            let rewrapped = super::bucket::rewrapped(engine, &Envelope::parse(mark)?, (opens, name(from)), (wraps, name(to))).await?;
             metadata.user.insert(METADATA_NAME.to_owned(), rewrapped.text());
             return Ok(());
         }
-        let _ = (engine, target, text);
+        let _ = (engine, target, metadata, mark);
         Err(Error::invalid(format!(
-            "{} is encrypted by its writer, and its key opens under its own name only; to have it as {}, use a keyring in both buckets: {HOW_TO_OPEN}",
-            name(from),
-            name(to)
+            "{}/{} is encrypted by its writer, and its key opens under its own name only; to have it as {}/{}, use a keyring in both buckets: {HOW_TO_OPEN}",
+            from.0, from.1, to.0, to.1
         )))
     }
 }
@@ -133,3 +120,48 @@ const HOW_TO_OPEN: &str = "open it with Bucket::with_encryption, or the commands
 #[cfg(not(feature = "encryption"))]
 const HOW_TO_OPEN: &str =
     "open it with Bucket::with_encryption in a build with the feature encryption, or the commands' --key-file or --password-file";
+
+#[cfg(all(test, feature = "encryption"))]
+mod tests {
+    use cyxcloud_core::ErrorKind;
+    use cyxcloud_core::id::{ObjectKey, VersionId};
+    use cyxcloud_core::port::{CopyObject, NewVersion, Precondition};
+
+    use crate::encryption::{Key, Keyring, METADATA_NAME};
+    use crate::{Bucket, Cluster, Metadata, Result};
+
+    async fn copy(source: &Bucket, from: &str, target: &Bucket, to: &str) -> Result<()> {
+        let (engine, head) = (source.cluster().engine(), source.head(from).await?);
+        let mut metadata = Metadata::default();
+        let (of_source, of_copy) = (((source.name(), from), &head.metadata), ((target.name(), to), &mut metadata));
+        source.encryption.rebind(engine, of_source, &target.encryption, of_copy).await?;
+        let (version, key) = (VersionId(engine.new_id()), ObjectKey::new(to)?);
+        let (etag, precondition) = (version.to_string(), Precondition::None);
+        let object = NewVersion { bucket: target.id(), key, version, etag, modified: engine.now(), metadata, precondition };
+        let copy = CopyObject { source_bucket: source.id(), source_key: head.key, source_version: head.version, object };
+        engine.meta().copy_object(copy).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_wrapped_for_its_own_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = Cluster::open(directory.path().join("cluster")).await.unwrap();
+        let keyring = |name: &str| Keyring::new(Key::create_file(directory.path().join(name)).unwrap());
+        let (photos, backup) = (cluster.create_bucket("photos").await.unwrap(), cluster.create_bucket("backup").await.unwrap());
+        let (sealed, other) = (photos.clone().with_encryption(keyring("one")), backup.clone().with_encryption(keyring("two")));
+        sealed.put("cat", "meow").await.unwrap();
+        copy(&sealed, "cat", &sealed, "tiger").await.unwrap();
+        copy(&sealed, "cat", &other, "cat").await.unwrap();
+        assert_eq!(sealed.get("tiger").await.unwrap(), "meow");
+        assert_eq!(other.get("cat").await.unwrap(), "meow");
+        let envelopes = [sealed.head("cat").await, sealed.head("tiger").await, other.head("cat").await];
+        let [one, two, three] = envelopes.map(|head| head.unwrap().metadata.user.remove(METADATA_NAME).unwrap());
+        assert!(one != two && two != three);
+        for (source, target) in [(&photos, &sealed), (&sealed, &photos), (&photos, &photos)] {
+            assert_eq!(copy(source, "cat", target, "lion").await.unwrap_err().kind(), ErrorKind::Invalid);
+        }
+        photos.put("plain", "bytes").await.unwrap();
+        copy(&photos, "plain", &backup, "plain").await.unwrap();
+        assert_eq!(backup.get("plain").await.unwrap(), "bytes");
+    }
+}

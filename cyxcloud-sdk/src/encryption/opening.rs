@@ -57,16 +57,15 @@ impl Layout {
     }
 }
 
-/// The plain bytes `range` of an object, all of it without one. The first chunk is opened before this returns.
+/// The plain bytes `range` of an object. The first chunk is opened before this returns.
 pub(super) async fn open(
     engine: &Arc<Engine>,
     sealer: Sealer,
     envelope: &Envelope,
     manifest: &Manifest,
-    range: Option<Range<u64>>,
+    range: Range<u64>,
 ) -> Result<ByteStream> {
     let layout = Layout::new(envelope, manifest.size_bytes())?;
-    let range = range.unwrap_or(0..layout.plain_bytes);
     if range.start > range.end || range.end > layout.plain_bytes {
         return Err(Error::invalid(format!("range {range:?} lies outside an object of {} bytes", layout.plain_bytes)));
     }

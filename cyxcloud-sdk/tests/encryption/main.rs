@@ -1,4 +1,5 @@
 //! Client-side encryption over real files: what a keyring hides, and what it refuses.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod disk;
 mod keys;
