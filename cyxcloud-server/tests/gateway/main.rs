@@ -3,6 +3,7 @@
 
 mod credentials;
 mod direct;
+mod encrypted;
 mod fake;
 mod http;
 mod living;
