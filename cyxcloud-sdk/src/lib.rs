@@ -25,6 +25,7 @@ mod cluster;
 pub mod credential;
 #[cfg(feature = "directory")]
 mod directory_lock;
+pub mod encryption;
 pub mod environment;
 #[cfg(feature = "remote")]
 pub mod members;

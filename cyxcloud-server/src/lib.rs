@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod gateway;
 pub mod grpc;
 pub mod http;
+pub mod keys;
 pub mod metrics;
 pub mod node;
 pub mod operate;

@@ -36,15 +36,15 @@ impl Bucket {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is no `from`, [`ErrorKind::Precondition`], [`ErrorKind::Quota`], [`ErrorKind::Conflict`] when `from` keeps
-    /// changing.
+    /// changing, [`ErrorKind::Invalid`] for an encrypted object where one of the buckets has no keyring.
     pub async fn copy_to(&self, from: &str, bucket: &Bucket, to: &str, options: CopyOptions) -> Result<ObjectHead> {
         for attempt in 1.. {
             let source = self.head(from).await?;
-            let object = bucket.version_like(&source, to, &options)?;
+            let object = self.version_for(&source, bucket, to, &options).await?;
             let copy = CopyObject { source_bucket: self.id(), source_key: source.key, source_version: source.version, object };
             match self.cluster.engine().copy_object(copy).await {
                 Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
-                copied => return Ok(copied?.head),
+                copied => return Ok(bucket.encryption.shown(copied?.head)),
             }
         }
         Err(self.kept_changing(from))
@@ -80,11 +80,11 @@ impl Bucket {
     pub async fn rename_to(&self, from: &str, bucket: &Bucket, to: &str, options: CopyOptions) -> Result<ObjectHead> {
         for attempt in 1.. {
             let source = self.head(from).await?;
-            let object = bucket.version_like(&source, to, &options)?;
+            let object = self.version_for(&source, bucket, to, &options).await?;
             let rename = RenameObject { source_bucket: self.id(), source_key: source.key, source_version: source.version, object };
             match self.cluster.engine().rename_object(rename).await {
                 Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
-                renamed => return Ok(renamed?.head),
+                renamed => return Ok(bucket.encryption.shown(renamed?.head)),
             }
         }
         Err(self.kept_changing(from))
@@ -94,17 +94,20 @@ impl Bucket {
         Error::conflict(format!("{}/{key} kept changing", self.name()))
     }
 
-    /// The version that `key` becomes when it is made of `source`.
-    fn version_like(&self, source: &ObjectHead, key: &str, options: &CopyOptions) -> Result<NewVersion> {
+    /// The version that `key` of `target` becomes when it is made of `source`.
+    async fn version_for(&self, source: &ObjectHead, target: &Bucket, key: &str, options: &CopyOptions) -> Result<NewVersion> {
         let engine = self.cluster.engine();
         let version = VersionId(engine.new_id());
+        let mut metadata = options.metadata.clone().unwrap_or_else(|| source.metadata.clone());
+        let of_source = ((self.name(), source.key.as_str()), &source.metadata);
+        self.encryption.rebind(engine, of_source, &target.encryption, ((target.name(), key), &mut metadata)).await?;
         Ok(NewVersion {
-            bucket: self.id(),
+            bucket: target.id(),
             key: ObjectKey::new(key)?,
             version,
             etag: version.to_string(),
             modified: engine.now(),
-            metadata: options.metadata.clone().unwrap_or_else(|| source.metadata.clone()),
+            metadata,
             precondition: options.precondition.clone(),
         })
     }

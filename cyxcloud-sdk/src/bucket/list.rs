@@ -53,7 +53,9 @@ impl Bucket {
     /// # Errors
     /// Those of the metadata store.
     pub async fn list_page(&self, query: ListQuery) -> Result<Listing> {
-        self.cluster.engine().list(self.id(), query).await
+        let mut page = self.cluster.engine().list(self.id(), query).await?;
+        page.objects = page.objects.into_iter().map(|head| self.encryption.shown(head)).collect();
+        Ok(page)
     }
 
     /// Every deleted object that can be restored and whose key begins with `prefix`, in byte order of the keys.
@@ -80,6 +82,7 @@ impl Bucket {
     /// [`crate::ErrorKind::NotFound`] when this version is not there (any more), [`crate::ErrorKind::Precondition`] when the key has a new object.
     pub async fn restore(&self, key: &str, version: VersionId) -> Result<ObjectHead> {
         let engine = self.cluster.engine();
-        Ok(engine.restore_object(self.id(), &ObjectKey::new(key)?, version, Precondition::Absent).await?.head)
+        let object = engine.restore_object(self.id(), &ObjectKey::new(key)?, version, Precondition::Absent).await?;
+        Ok(self.encryption.shown(object.head))
     }
 }

@@ -17,6 +17,7 @@ use cyxcloud_core::{Error, ErrorKind, Result};
 use futures::stream::{self, Stream, StreamExt};
 
 use crate::Cluster;
+use crate::encryption::hook::Hook;
 pub use options::{CopyOptions, Download, GetOptions, Progress, PutOptions, ReadRange};
 
 /// A bucket of an open [`Cluster`]. Clones are cheap.
@@ -24,11 +25,12 @@ pub use options::{CopyOptions, Download, GetOptions, Progress, PutOptions, ReadR
 pub struct Bucket {
     cluster: Cluster,
     bucket: port::Bucket,
+    pub(crate) encryption: Hook,
 }
 
 impl Bucket {
     pub(crate) fn new(cluster: Cluster, bucket: port::Bucket) -> Self {
-        Self { cluster, bucket }
+        Self { cluster, bucket, encryption: Hook::default() }
     }
 
     /// Its name.
@@ -105,6 +107,7 @@ impl Bucket {
     {
         let engine = self.cluster.engine();
         let key = ObjectKey::new(key)?;
+        let (body, options) = self.encryption.outgoing(engine, (self.name(), key.as_str()), body, options).await?;
         let PutOptions { metadata, precondition, chunk_size_bytes, size_bytes, progress } = options;
         let mut taken_bytes = 0;
         let body = body.inspect(move |piece| {
@@ -118,7 +121,7 @@ impl Bucket {
         let version = VersionId(engine.new_id());
         let etag = version.to_string();
         let object = NewVersion { bucket: self.id(), key, version, etag, modified: engine.now(), metadata, precondition };
-        Ok(engine.commit(staged, object).await?.head)
+        Ok(self.encryption.shown(engine.commit(staged, object).await?.head))
     }
 
     /// Removes an object; true when there was one. With a [`crate::Policy::trash_window_ms`] it can be restored so long.
@@ -168,11 +171,13 @@ impl Bucket {
         self.cluster.engine().durability(&self.object(key).await?.manifest).await
     }
 
+    /// The object, with the size that it has for the caller.
     pub(crate) async fn object(&self, key: &str) -> Result<Object> {
         let found = self.cluster.engine().meta().object(self.id(), &ObjectKey::new(key)?).await;
-        found.map_err(|e| match e.kind() {
+        let Object { head, manifest } = found.map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::not_found(format!("{}/{key} does not exist", self.name())),
             _ => e,
-        })
+        })?;
+        Ok(Object { head: self.encryption.shown(head), manifest })
     }
 }

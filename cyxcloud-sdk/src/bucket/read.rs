@@ -86,7 +86,7 @@ impl Bucket {
     }
 
     pub(crate) async fn read(&self, object: &Object, range: Range<u64>) -> Result<ByteStream> {
-        self.cluster.engine().read(&object.manifest, range).await
+        self.encryption.incoming(self.cluster.engine(), self.name(), object, range).await
     }
 }
 

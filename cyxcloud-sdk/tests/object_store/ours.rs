@@ -144,3 +144,31 @@ async fn a_get_that_is_dropped_midway_does_no_harm() {
     drop(body);
     assert_eq!(store.get_range(&path, 5..10).await.unwrap(), vec![7; 5]);
 }
+
+#[cfg(feature = "encryption")]
+#[tokio::test]
+async fn an_encrypted_bucket_is_a_store_like_others() {
+    use cyxcloud_sdk::encryption::{Key, Keyring};
+
+    let (_plain, cluster) = in_memory().await;
+    let scratch = tempfile::tempdir().unwrap();
+    let keyring = Keyring::new(Key::create_file(scratch.path().join("key")).unwrap());
+    let store = CyxStore::new(cluster.bucket("suite").await.unwrap().with_encryption(keyring));
+    let (path, bytes) = (Path::from("a/b"), vec![7; 9 << 20]);
+    let mut upload = store.put_multipart(&path).await.unwrap();
+    for part in bytes.chunks(5 << 20) {
+        upload.put_part(PutPayload::from(part.to_vec())).await.unwrap();
+    }
+    upload.complete().await.unwrap();
+    store.rename(&path, &Path::from("c")).await.unwrap();
+    let meta = store.head(&Path::from("c")).await.unwrap();
+    assert_eq!(meta.size, bytes.len() as u64);
+    let ranges = [0..10, (4 << 20) - 20..(4 << 20) + 20, meta.size - 3..meta.size];
+    let read = store.get_ranges(&Path::from("c"), &ranges).await.unwrap();
+    assert_eq!(read.iter().map(|part| part.len()).collect::<Vec<_>>(), [10, 40, 3]);
+    assert!(read.iter().all(|part| part.iter().all(|byte| *byte == 7)));
+    let sealed = CyxStore::new(cluster.bucket("suite").await.unwrap());
+    assert!(sealed.get(&Path::from("c")).await.is_err());
+    let refused = store.create_multipart(&path).await.unwrap_err();
+    assert!(matches!(refused, Error::NotSupported { .. }), "{refused}");
+}

@@ -1,7 +1,7 @@
 //! `cyxcloud`: the command a newcomer types.
 
 use clap::{Parser, Subcommand};
-use cyxcloud_server::{dev, fleet, transfer};
+use cyxcloud_server::{dev, fleet, keys, transfer};
 
 /// Erasure-coded object storage.
 #[derive(Parser)]
@@ -35,6 +35,10 @@ enum Command {
     Upload(transfer::UploadArgs),
     /// Read an object from the nodes of a cluster into a file.
     Download(transfer::DownloadArgs),
+    /// Make and look at key files, for uploads that are encrypted here.
+    Key(keys::KeyArgs),
+    /// Put encrypted objects under another key or password; their bytes do not move.
+    Rewrap(transfer::RewrapArgs),
 }
 
 #[tokio::main]
@@ -51,6 +55,8 @@ async fn main() -> std::process::ExitCode {
         Command::Node(args) => fleet::run(args).await,
         Command::Upload(args) => transfer::upload(args).await,
         Command::Download(args) => transfer::download(args).await,
+        Command::Key(args) => keys::run(&args),
+        Command::Rewrap(args) => transfer::rewrap(args).await,
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 use cyxcloud_sdk::core::ErrorKind;
 use cyxcloud_sdk::core::id::{BucketId, ObjectKey, VersionId};
 use cyxcloud_sdk::core::port::{self, Metadata, NewVersion, Object};
+use cyxcloud_sdk::encryption::METADATA_NAME;
 use futures::StreamExt;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Response};
@@ -62,8 +63,13 @@ impl Gateway {
             let from = self.read_source(caller, source.0, &source.1).await?;
             let mut metadata = from.head.metadata.clone();
             if let Some(replaced) = &replaced {
-                // Checksums and part sizes belong to the bytes, not to the request.
+                // Checksums and part sizes belong to the bytes, not to the request. So does the key of bytes that a client encrypted: without it they
+                // are lost.
+                let mark = metadata.user.remove_entry(METADATA_NAME);
                 metadata = Metadata { system: metadata.system, ..replaced.clone() };
+                if let Some((name, mark)) = mark {
+                    metadata.user.entry(name).or_insert(mark);
+                }
             }
             if let Some(algorithm) = algorithm.filter(|a| !stored::sums(&metadata.system).contains_key(a)) {
                 let sum = self.checksum(&from, algorithm).await?;

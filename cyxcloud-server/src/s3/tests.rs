@@ -158,6 +158,28 @@ async fn an_account_keeps_to_its_quota() {
     assert_eq!(client.status("PUT", "/photos/b", &[2; 100_001]).await, "200");
 }
 
+/// Without its mark an encrypted object is lost, and a client that only changes a content type does not know of it.
+#[tokio::test]
+async fn the_mark_of_an_encrypted_object_stays_when_its_metadata_are_replaced() {
+    let client = Client::new().await;
+    assert_eq!(client.status("PUT", "/photos", b"").await, "200");
+    let put = [("x-amz-meta-cyx-encryption", "mark"), ("x-amz-meta-author", "me")];
+    assert_eq!(client.send("PUT", "/photos/a", &put, "UNSIGNED-PAYLOAD", b"sealed").await.0, 200);
+    let replace = [("x-amz-copy-source", "photos/a"), ("x-amz-metadata-directive", "REPLACE")];
+    let with = |more: &'static str| [replace[0], replace[1], ("x-amz-meta-cyx-encryption", more)];
+    for (target, headers, mark) in
+        [("/photos/b", &replace[..], "mark"), ("/photos/c", &with("newer")[..], "newer"), ("/photos/a", &replace[..], "mark")]
+    {
+        assert_eq!(client.send("PUT", target, headers, "UNSIGNED-PAYLOAD", b"").await.0, 200);
+        let (_, found, _) = client.send("HEAD", target, &[], "UNSIGNED-PAYLOAD", b"").await;
+        assert_eq!(
+            (&found["x-amz-meta-cyx-encryption"], found.get("x-amz-meta-author")),
+            (&HeaderValue::from_static(mark), None),
+            "{target}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_longest_key_is_served_in_every_style() {
     let client = Client::new().await;

@@ -13,6 +13,7 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{ObjectArgs, RemoteArgs, progress};
+use crate::keys::KeyringArgs;
 
 /// Options of `cyxcloud download`.
 #[derive(Args, Debug)]
@@ -23,6 +24,11 @@ pub struct DownloadArgs {
     #[command(flatten)]
     object: ObjectArgs,
     #[command(flatten)]
+    keys: KeyringArgs,
+    /// With a key or password: read an object that is not encrypted all the same.
+    #[arg(long)]
+    allow_plain: bool,
+    #[command(flatten)]
     remote: RemoteArgs,
 }
 
@@ -32,9 +38,14 @@ pub struct DownloadArgs {
 /// When it does not exist or cannot be read now, or the file cannot be written; what was there under its name is then still there.
 pub async fn download(args: DownloadArgs) -> Result<()> {
     let (bucket, key, file) = args.object.resolve(&args.paths, 0)?;
+    let keyring = args.keys.keyring()?;
     let cluster = args.remote.connect().await?;
     let begun = Instant::now();
-    let Download { head, body, .. } = cluster.bucket(&bucket).await?.get_stream(&key, GetOptions::default()).await?;
+    let mut source = cluster.bucket(&bucket).await?;
+    if let Some(keyring) = keyring {
+        source = source.with_encryption(keyring.allow_plain(args.allow_plain));
+    }
+    let Download { head, body, .. } = source.get_stream(&key, GetOptions::default()).await?;
     if file == "-" {
         copy(&head, body, &mut tokio::io::stdout()).await.with_context(|| format!("{bucket}/{key} could not be read to its end"))?;
         return Ok(());

@@ -1,7 +1,8 @@
-//! `cyxcloud upload` and `cyxcloud download`: objects are coded here, and shards go straight between this machine and the nodes.
+//! `cyxcloud upload`, `cyxcloud download` and `cyxcloud rewrap`: objects are coded here, and shards go straight between this machine and the nodes.
 
 mod download;
 mod progress;
+mod rewrap;
 mod upload;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +12,7 @@ use cyxcloud_sdk::Cluster;
 use crate::connect::ConnectArgs;
 
 pub use download::{DownloadArgs, download};
+pub use rewrap::{RewrapArgs, rewrap};
 pub use upload::{UploadArgs, upload};
 
 /// Bytes that are moved between a file and the network at once.

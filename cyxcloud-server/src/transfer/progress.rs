@@ -14,3 +14,9 @@ pub(super) fn bar(total_bytes: Option<u64>) -> ProgressBar {
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
+
+/// A count of objects on standard error; nothing where that is no terminal.
+pub(super) fn counter() -> ProgressBar {
+    ProgressBar::no_length()
+        .with_style(ProgressStyle::with_template("{pos} objects {spinner}").unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{ObjectArgs, PIECE_BYTES, RemoteArgs, progress};
+use crate::keys::KeyringArgs;
 
 /// Options of `cyxcloud upload`.
 #[derive(Args, Debug)]
@@ -26,6 +27,8 @@ pub struct UploadArgs {
     /// Fail when the object exists.
     #[arg(long)]
     no_overwrite: bool,
+    #[command(flatten)]
+    keys: KeyringArgs,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -43,6 +46,7 @@ pub async fn upload(args: UploadArgs) -> Result<()> {
         let size_bytes = opened.metadata().await.with_context(|| format!("cannot read {file}"))?.len();
         (Box::new(opened), Some(size_bytes))
     };
+    let keyring = args.keys.keyring()?;
     let cluster = args.remote.connect().await?;
     let mut options = PutOptions::default();
     if let Some(media_type) = args.content_type {
@@ -61,7 +65,11 @@ pub async fn upload(args: UploadArgs) -> Result<()> {
             Ok::<_, std::io::Error>((read > 0).then(|| (piece.freeze(), input)))
         }
     });
-    let stored = cluster.ensure_bucket(&bucket).await?.put_stream(&key, body, options).await;
+    let mut target = cluster.ensure_bucket(&bucket).await?;
+    if let Some(keyring) = keyring {
+        target = target.with_encryption(keyring);
+    }
+    let stored = target.put_stream(&key, body, options).await;
     bar.finish_and_clear();
     let head = stored.with_context(|| format!("{bucket}/{key} was not stored"))?;
     let seconds = begun.elapsed().as_secs_f64();

@@ -17,14 +17,14 @@ use super::Bench;
 const CHUNK: usize = 64 << 10;
 
 /// A gateway, nodes and a client of theirs in one process.
-pub struct Fleet {
-    bench: Bench,
+pub(super) struct Fleet {
+    pub(super) bench: Bench,
     nodes: Mutex<Vec<Running>>,
-    scratch: tempfile::TempDir,
+    pub(super) scratch: tempfile::TempDir,
 }
 
 impl Fleet {
-    pub async fn new(nodes: usize) -> Self {
+    pub(super) async fn new(nodes: usize) -> Self {
         let bench = Bench::new(&["--allow-node-cidr=127.0.0.0/8", "--scheme=4+2", "--repair=false"]).await;
         let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let fleet = Self { bench, nodes: Mutex::default(), scratch };
@@ -73,7 +73,7 @@ impl Fleet {
         self.nodes.lock().unwrap()[number].node.id
     }
 
-    pub async fn client(&self) -> Cluster {
+    pub(super) async fn client(&self) -> Cluster {
         self.guarded_client(None).await
     }
 

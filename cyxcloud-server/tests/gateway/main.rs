@@ -4,6 +4,7 @@
 mod backend;
 mod credentials;
 mod direct;
+mod encrypted;
 mod fake;
 mod http;
 mod living;

@@ -1,0 +1,64 @@
+//! Client-side encryption: objects are sealed before they leave this process, and opened after they came back.
+//!
+//! Nodes, gateways and metadata see ciphertext, and neither a password nor a key. Every object version has a random data key; each of its
+//! chunks is sealed under it with AES-256-GCM ([`cyxcloud_core::data::seal`]). The data key, wrapped under the key-encryption key of a
+//! [`Keyring`], lies in the object's user metadata as an [`Envelope`], which also tells every other client that the object is encrypted.
+//!
+//! ```text
+//! password  --Argon2id-->  key-encryption key  --AES-256-GCM-->  data key   --AES-256-GCM-->  chunks
+//! or key file               (never stored)                       (wrapped, in cyx-encryption)
+//! ```
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> cyxcloud_sdk::Result<()> {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let directory = directory.path();
+//! use cyxcloud_sdk::Cluster;
+//! use cyxcloud_sdk::encryption::{Key, Keyring};
+//!
+//! let cluster = Cluster::open(directory.join("cluster")).await?;
+//! let plain = cluster.create_bucket("diaries").await?;
+//! let sealed = plain.clone().with_encryption(Keyring::new(Key::create_file(directory.join("my.key"))?));
+//! sealed.put("monday", "all my secrets").await?;
+//! assert_eq!(sealed.get_range("monday", 7..14).await?, "secrets");
+//! assert!(plain.get("monday").await.unwrap_err().to_string().contains("encrypted"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What this protects against whom, and what it does not hide: `docs/encryption.md`.
+
+pub(crate) mod hook;
+
+#[cfg(feature = "encryption")]
+mod bucket;
+#[cfg(feature = "encryption")]
+mod envelope;
+#[cfg(feature = "encryption")]
+mod key;
+#[cfg(feature = "encryption")]
+mod key_file;
+#[cfg(feature = "encryption")]
+mod keyring;
+#[cfg(feature = "encryption")]
+mod opening;
+#[cfg(feature = "encryption")]
+mod password;
+#[cfg(feature = "encryption")]
+mod sealing;
+#[cfg(feature = "encryption")]
+mod size;
+
+#[cfg(feature = "encryption")]
+pub use self::{
+    bucket::Rewrapped,
+    envelope::{Envelope, ObjectName},
+    key::{Key, KeyId},
+    keyring::Keyring,
+    password::PasswordCost,
+    size::{plain_size, sealed_size},
+};
+
+/// Name of the [`Envelope`] in an object's user metadata. S3 clients see `x-amz-meta-cyx-encryption`.
+pub const METADATA_NAME: &str = "cyx-encryption";

@@ -1,0 +1,129 @@
+//! The commands of client-side encryption, against a gateway and nodes.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use cyxcloud_core::testing::SplitMix64;
+use tokio::process::Command;
+
+use super::direct::Fleet;
+
+/// A user at the command line.
+struct User<'a> {
+    fleet: &'a Fleet,
+    home: tempfile::TempDir,
+}
+
+impl<'a> User<'a> {
+    fn new(fleet: &'a Fleet) -> Self {
+        Self { fleet, home: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// What `cyxcloud` answers and prints.
+    async fn run_with(&self, environment: &[(&str, &str)], args: &[&str]) -> (bool, String) {
+        let pair = self.fleet.bench.gateway.keys.root();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cyxcloud"));
+        command.env_clear().current_dir(&self.home).args(args);
+        command.env("CYX_GATEWAY", self.fleet.bench.gateway.grpc_addr.to_string());
+        command.env("CYX_ACCESS_KEY_ID", &pair.access_key_id).env("CYX_SECRET_ACCESS_KEY", &pair.secret_access_key);
+        command.envs(environment.iter().copied());
+        let output = command.output().await.unwrap();
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    }
+
+    async fn run(&self, args: &[&str]) -> (bool, String) {
+        self.run_with(&[], args).await
+    }
+
+    async fn must(&self, args: &[&str]) -> String {
+        let (good, said) = self.run(args).await;
+        assert!(good, "{args:?}: {said}");
+        said
+    }
+
+    async fn refused(&self, args: &[&str], says: &str) {
+        let (good, said) = self.run(args).await;
+        assert!(!good && said.contains(says), "{args:?}: {said}");
+    }
+
+    /// Files below a directory with 32 bytes of `plain`: see `cyxcloud-sdk/tests/encryption/disk.rs`.
+    fn files_with(directory: &Path, plain: &[u8]) -> usize {
+        let blocks: HashSet<&[u8]> = plain.chunks_exact(16).collect();
+        let (mut found, mut open) = (0, vec![directory.to_path_buf()]);
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                found += usize::from(std::fs::read(path).unwrap().windows(16).any(|window| blocks.contains(window)));
+            }
+        }
+        found
+    }
+}
+
+#[tokio::test]
+async fn what_is_uploaded_with_a_key_opens_with_it_alone() {
+    let fleet = Fleet::new(6).await;
+    let user = User::new(&fleet);
+    let plain = SplitMix64(5).bytes(300_000);
+    std::fs::write(user.path("cat.jpg"), &plain).unwrap();
+    let made = user.must(&["key", "new", "one.key"]).await;
+    assert_eq!(made, user.must(&["key", "id", "one.key"]).await);
+    user.refused(&["key", "new", "one.key"], "is there already").await;
+    user.must(&["key", "new", "two.key"]).await;
+    let said = user.must(&["upload", "--direct", "--key-file", "one.key", "cat.jpg", "photos/cat.jpg"]).await;
+    assert!(said.contains("300000 bytes"), "{said}");
+
+    let download = ["download", "--direct", "photos/cat.jpg", "copy.jpg"];
+    user.refused(&download, "is encrypted by its writer").await;
+    user.refused(&[&download[..], &["--key-file", "two.key"]].concat(), "is encrypted under the key").await;
+    user.refused(&[&download[..], &["--key-file", "none.key"]].concat(), "cannot read the key file").await;
+    assert!(!user.path("copy.jpg").exists());
+    user.must(&[&download[..], &["--key-file", "one.key"]].concat()).await;
+    assert_eq!(std::fs::read(user.path("copy.jpg")).unwrap(), plain);
+
+    user.must(&["upload", "--direct", "cat.jpg", "photos/plain.jpg"]).await;
+    let download = ["download", "--direct", "photos/plain.jpg", "copy.jpg", "--key-file", "one.key"];
+    user.refused(&download, "--allow-plain").await;
+    user.must(&[&download[..], &["--allow-plain"]].concat()).await;
+    fleet.bench.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn passwords_come_from_files_and_the_environment() {
+    let fleet = Fleet::new(6).await;
+    let user = User::new(&fleet);
+    std::fs::write(user.path("cat.jpg"), "meow").unwrap();
+    std::fs::write(user.path("password"), "correct horse\n").unwrap();
+    let upload = ["upload", "--direct", "cat.jpg", "photos/cat.jpg"];
+    user.must(&[&upload[..], &["--password-file", "password"]].concat()).await;
+    let download = ["download", "--direct", "photos/cat.jpg", "copy.jpg"];
+    let (good, said) = user.run_with(&[("CYX_PASSWORD", "correct horse")], &download).await;
+    assert!(good, "{said}");
+    let (good, said) = user.run_with(&[("CYX_PASSWORD", "hunter2")], &download).await;
+    assert!(!good && said.contains("the password is not the one") && !said.contains("hunter2"), "{said}");
+    assert_eq!(std::fs::read(user.path("copy.jpg")).unwrap(), b"meow");
+    fleet.bench.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn neither_gateway_nor_nodes_have_32_bytes_of_the_plaintext() {
+    let fleet = Fleet::new(6).await;
+    let user = User::new(&fleet);
+    user.must(&["key", "new", "one.key"]).await;
+    let disks = [fleet.bench.gateway.directory.as_path(), fleet.scratch.path()];
+    for (name, len) in [("small", 1000), ("large", 300_000)] {
+        let plain = SplitMix64(len as u64).bytes(len);
+        std::fs::write(user.path(name), &plain).unwrap();
+        user.must(&["upload", "--direct", "--key-file", "one.key", name, &format!("photos/{name}")]).await;
+        assert_eq!(disks.map(|disk| User::files_with(disk, &plain)), [0, 0]);
+    }
+    // The search does find what is there.
+    user.must(&["upload", "--direct", "large", "photos/plain"]).await;
+    assert!(User::files_with(fleet.scratch.path(), &SplitMix64(300_000).bytes(300_000)) > 0);
+    fleet.bench.gateway.stop().await;
+}
