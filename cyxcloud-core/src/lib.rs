@@ -5,7 +5,8 @@
 //! * [`port`] holds the traits that the outside implements ([`port::Store`], [`port::Meta`], [`port::Transport`],
 //!   [`port::Environment`], [`port::Members`]).
 //! * [`engine`] is plain async code over the ports: put, get, list, delete, multipart, gc, and the node side, serve.
-//! * `testing` (feature `testing`) has the in-memory reference of every port and the conformance suites.
+//! * [`memory`] has the ports in memory, which are the reference of the drivers.
+//! * `testing` (feature `testing`) has the conformance suites and the simulator.
 //!
 //! ARCHITECTURE.md walks one PUT and one GET through these files.
 
@@ -14,6 +15,7 @@ pub mod data;
 pub mod engine;
 pub mod error;
 pub mod id;
+pub mod memory;
 pub mod policy;
 pub mod port;
 #[cfg(any(test, feature = "testing"))]

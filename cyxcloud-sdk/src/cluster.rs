@@ -1,117 +1,16 @@
-//! A cluster in a directory: one process, embedded metadata, virtual nodes with a directory each.
-//!
-//! ```text
-//! DIR/lock              held while the cluster is open
-//! DIR/meta.db           SQLite
-//! DIR/nodes/node-00/    shards of one node
-//! ```
+//! The facade: a cluster of this process, or one on other machines, and its buckets.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cyxcloud_core::data::placement::Domains;
-use cyxcloud_core::engine::{Engine, Ports};
-use cyxcloud_core::id::{AccountId, BucketId, BucketName, NodeId};
-use cyxcloud_core::policy::Policy;
-use cyxcloud_core::port::{self, Environment, Meta, NodeRecord};
+use cyxcloud_core::engine::{ClusterHealth, Engine, Event};
+use cyxcloud_core::id::{AccountId, BucketId, BucketName};
+use cyxcloud_core::port::{self, AccountUsage};
 use cyxcloud_core::{Error, ErrorKind, Result};
+use futures::stream::{BoxStream, StreamExt};
 
-use crate::ConnectOptions;
 use crate::bucket::Bucket;
-use crate::directory_lock::DirectoryLock;
-use crate::environment::TokioEnvironment;
-use crate::meta::{SqliteMeta, take_directory};
-use crate::store::{FilesOptions, FilesStore};
-use crate::transport::{LocalNode, LocalTransport};
-
-/// How to open a [`Cluster`].
-#[derive(Clone, Debug)]
-pub struct ClusterBuilder {
-    nodes: usize,
-    policy: Policy,
-    store: FilesOptions,
-    account: AccountId,
-}
-
-impl Default for ClusterBuilder {
-    fn default() -> Self {
-        Self { nodes: 14, policy: Policy::default(), store: FilesOptions::default(), account: AccountId([0; 16]) }
-    }
-}
-
-impl ClusterBuilder {
-    /// Virtual nodes of a new cluster, 14 by default. A cluster that has more keeps them; one that has fewer gets the difference.
-    pub fn nodes(mut self, nodes: usize) -> Self {
-        self.nodes = nodes;
-        self
-    }
-
-    /// How objects are coded, placed and timed.
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Limits of every node's store.
-    pub fn store(mut self, store: FilesOptions) -> Self {
-        self.store = store;
-        self
-    }
-
-    /// The account that [`Cluster::create_bucket`] and [`Cluster::bucket`] act for; one fixed local account by default.
-    pub fn account(mut self, account: AccountId) -> Self {
-        self.account = account;
-        self
-    }
-
-    /// Opens the cluster in `directory`, making what is missing. Must be called on a tokio runtime.
-    ///
-    /// # Errors
-    /// [`cyxcloud_core::ErrorKind::Corrupt`] when there are shards but no metadata that name them,
-    /// [`cyxcloud_core::ErrorKind::Conflict`] when another process has it open, [`cyxcloud_core::ErrorKind::Invalid`] for a policy that
-    /// contradicts itself, [`cyxcloud_core::ErrorKind::Internal`] when files cannot be made or read.
-    pub async fn open(self, directory: impl AsRef<Path>) -> Result<Cluster> {
-        self.policy.validate()?;
-        if self.nodes == 0 || self.nodes > 1000 {
-            return Err(Error::invalid(format!("a local cluster has 1 to 1000 nodes, not {}", self.nodes)));
-        }
-        let directory = directory.as_ref().to_path_buf();
-        let lock = take_directory(&directory)?;
-        let nodes = directory.join("nodes");
-        std::fs::create_dir_all(&nodes).map_err(|e| Error::internal(format!("cannot make {}: {e}", nodes.display())).with_source(e))?;
-        refuse_lost_metadata(&directory)?;
-        let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
-        let meta: Arc<dyn Meta> = Arc::new(SqliteMeta::open(directory.join("meta.db"), env.clone()).await?);
-        // The lock says that every writer of an earlier process is dead.
-        meta.drop_all_leases().await?;
-        let nodes = self.open_nodes(&directory, &*meta, &*env).await?;
-        let transport = Arc::new(LocalTransport::new(nodes));
-        let ports = Ports { meta, transport: transport.clone(), members: transport.clone(), env };
-        let engine = Engine::new(ports, self.policy)?;
-        engine.refresh_nodes().await?;
-        Ok(Cluster { inner: Arc::new(Inner { engine, transport, account: self.account, directory, _lock: Some(lock) }) })
-    }
-
-    async fn open_nodes(&self, directory: &Path, meta: &dyn Meta, env: &dyn Environment) -> Result<Vec<LocalNode>> {
-        let mut records = meta.list_nodes().await?;
-        for number in 0..self.nodes {
-            let name = format!("node-{number:02}");
-            if !records.iter().any(|r| r.name == name) {
-                let record = NodeRecord { id: NodeId(env.random()), name, domains: Domains::default(), endpoint: None };
-                meta.put_node(record.clone()).await?;
-                records.push(record);
-            }
-        }
-        let mut nodes = Vec::new();
-        for record in records {
-            let root = directory.join("nodes").join(&record.name);
-            // A lost disk costs one node, not the cluster: it is there, stopped.
-            let store = FilesStore::open(&root, self.store).await.unwrap_or_else(|_| FilesStore::unusable(root, self.store));
-            nodes.push(LocalNode::new(record, store));
-        }
-        Ok(nodes)
-    }
-}
+use crate::builder::ClusterBuilder;
+use crate::transport::LocalTransport;
 
 /// An open cluster. Clones share it; the directory of a local one is released when the last of them is dropped.
 #[derive(Clone)]
@@ -123,17 +22,47 @@ struct Inner {
     engine: Arc<Engine>,
     transport: Arc<LocalTransport>,
     account: AccountId,
-    directory: PathBuf,
-    /// Holds the directory for this process.
-    _lock: Option<DirectoryLock>,
+    place: Place,
+}
+
+/// Where a cluster is.
+pub(crate) enum Place {
+    Memory,
+    #[cfg(feature = "directory")]
+    Directory(std::path::PathBuf, #[expect(dead_code, reason = "held for this process")] crate::DirectoryLock),
+    #[cfg(feature = "remote")]
+    Remote(String),
 }
 
 impl Cluster {
+    pub(crate) fn new(engine: Arc<Engine>, transport: Arc<LocalTransport>, account: AccountId, place: Place) -> Self {
+        Self { inner: Arc::new(Inner { engine, transport, account, place }) }
+    }
+
+    /// Opens an empty cluster of 14 nodes in memory, for tests and for data that may be lost with the process. Must be called on a tokio runtime.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// let cluster = cyxcloud_sdk::Cluster::in_memory().await?;
+    /// let bucket = cluster.create_bucket("photos").await?;
+    /// bucket.put("cat.jpg", "meow").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ClusterBuilder::in_memory`].
+    pub async fn in_memory() -> Result<Self> {
+        Self::builder().in_memory().await
+    }
+
     /// Opens the cluster in `directory` with 14 nodes and the default policy, making what is missing.
     ///
     /// # Errors
     /// See [`ClusterBuilder::open`].
-    pub async fn open(directory: impl AsRef<Path>) -> Result<Self> {
+    #[cfg(feature = "directory")]
+    pub async fn open(directory: impl AsRef<std::path::Path>) -> Result<Self> {
         Self::builder().open(directory).await
     }
 
@@ -154,10 +83,11 @@ impl Cluster {
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Unavailable`] when the gateway cannot be reached, [`cyxcloud_core::ErrorKind::Invalid`] when it does not know the
     /// access key.
-    pub async fn connect(options: ConnectOptions) -> Result<Self> {
+    #[cfg(feature = "remote")]
+    pub async fn connect(options: crate::ConnectOptions) -> Result<Self> {
+        let gateway = options.gateway.clone();
         let (engine, account) = crate::remote::connect(options).await?;
-        let transport = Arc::new(LocalTransport::new(Vec::new()));
-        Ok(Self { inner: Arc::new(Inner { engine, transport, account, directory: PathBuf::new(), _lock: None }) })
+        Ok(Self::new(engine, Arc::new(LocalTransport::new(Vec::new())), account, Place::Remote(gateway)))
     }
 
     /// Opens a cluster with other nodes or another policy.
@@ -165,10 +95,9 @@ impl Cluster {
     /// ```
     /// # #[tokio::main]
     /// # async fn main() -> cyxcloud_sdk::Result<()> {
-    /// # let directory = tempfile::tempdir().unwrap();
     /// use cyxcloud_sdk::{Cluster, Policy, Scheme};
     /// let policy = Policy { scheme: Scheme::new(4, 2)?, ..Policy::default() };
-    /// let cluster = Cluster::builder().nodes(6).policy(policy).open(directory.path()).await?;
+    /// let cluster = Cluster::builder().nodes(6).policy(policy).in_memory().await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -243,32 +172,76 @@ impl Cluster {
         &self.inner.transport
     }
 
-    /// Where it is; empty for a cluster on other machines.
-    pub fn directory(&self) -> &Path {
-        &self.inner.directory
+    /// Where it is; None for a cluster in memory or on other machines.
+    #[cfg(feature = "directory")]
+    pub fn directory(&self) -> Option<&std::path::Path> {
+        match &self.inner.place {
+            Place::Directory(directory, _) => Some(directory),
+            _ => None,
+        }
+    }
+
+    /// The account that its buckets belong to.
+    pub fn account(&self) -> AccountId {
+        self.inner.account
+    }
+
+    /// What the account holds, may hold and has held.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub async fn usage(&self) -> Result<AccountUsage> {
+        self.engine().meta().account_usage(self.account()).await
+    }
+
+    /// What happens through this handle and its clones from now on, the changes of nodes that upkeep sees included; other processes of the cluster
+    /// tell of their own. A stream that is not read misses events and says how many.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::Event;
+    /// use futures::StreamExt;
+    /// let cluster = cyxcloud_sdk::Cluster::in_memory().await?;
+    /// let mut events = cluster.events();
+    /// cluster.create_bucket("photos").await?.put("cat.jpg", "meow").await?;
+    /// let Some(Event::ObjectCreated { key, size_bytes: 4, .. }) = events.next().await else { panic!("something else") };
+    /// assert_eq!(key.as_str(), "cat.jpg");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn events(&self) -> BoxStream<'static, Event> {
+        self.engine().events().boxed()
+    }
+
+    /// What the cluster survives right now, counted over every chunk: takes as long as there are many.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// let cluster = cyxcloud_sdk::Cluster::in_memory().await?;
+    /// cluster.create_bucket("photos").await?.put("cat.jpg", vec![7; 100_000]).await?;
+    /// let health = cluster.health().await?;
+    /// assert_eq!((health.chunks, health.shards_missing, health.read_tolerance), (1, 0, Some(4)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the metadata store; [`ErrorKind::Invalid`] for a cluster on other machines, whose `/health/cluster` says it.
+    pub async fn health(&self) -> Result<ClusterHealth> {
+        self.engine().cluster_health().await
     }
 }
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("directory", &self.inner.directory).finish_non_exhaustive()
-    }
-}
-
-/// Without metadata every shard would look like an orphan, and the first garbage collection would delete what a restored `meta.db` still needs.
-fn refuse_lost_metadata(directory: &Path) -> Result<()> {
-    if directory.join("meta.db").exists() {
-        return Ok(());
-    }
-    let failed = |e: std::io::Error| Error::internal(format!("cannot read {}: {e}", directory.display())).with_source(e);
-    for node in std::fs::read_dir(directory.join("nodes")).map_err(failed)? {
-        let shards = node.map_err(failed)?.path().join("shards");
-        if std::fs::read_dir(&shards).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Error::corrupt(format!(
-                "{} has shards but meta.db, which names them, is missing; restore it, or move {0}/nodes away to begin anew",
-                directory.display()
-            )));
+        match &self.inner.place {
+            Place::Memory => f.write_str("Cluster in memory"),
+            #[cfg(feature = "directory")]
+            Place::Directory(directory, _) => write!(f, "Cluster in {}", directory.display()),
+            #[cfg(feature = "remote")]
+            Place::Remote(gateway) => write!(f, "Cluster behind {gateway}"),
         }
     }
-    Ok(())
 }

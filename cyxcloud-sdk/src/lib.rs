@@ -19,28 +19,37 @@
 //! ```
 
 mod bucket;
+mod builder;
 mod cluster;
+#[cfg(feature = "remote")]
 pub mod credential;
+#[cfg(feature = "directory")]
 mod directory_lock;
 pub mod encryption;
 pub mod environment;
+#[cfg(feature = "remote")]
 pub mod members;
 pub mod meta;
+#[cfg(feature = "remote")]
 mod remote;
 pub mod store;
 pub mod transport;
 mod upkeep;
+#[cfg(feature = "remote")]
 pub mod wire;
 
-pub use bucket::{Bucket, PutOptions};
-pub use cluster::{Cluster, ClusterBuilder};
+pub use bucket::{Bucket, CopyOptions, Download, GetOptions, Progress, PutOptions, ReadRange};
+pub use builder::ClusterBuilder;
+pub use cluster::Cluster;
 /// The engine and its vocabulary, for shells and driver authors.
 pub use cyxcloud_core as core;
 pub use cyxcloud_core::data::erasure::Scheme;
-pub use cyxcloud_core::engine::{Report, Schedule};
+pub use cyxcloud_core::engine::{ClusterHealth, Durability, Event, ListQuery, Listing, Report, Schedule};
 pub use cyxcloud_core::policy::Policy;
-pub use cyxcloud_core::port::{Metadata, ObjectHead, Precondition, Trashed};
+pub use cyxcloud_core::port::{AccountUsage, Metadata, ObjectHead, Precondition, ScanStart, Trashed, Usage};
 pub use cyxcloud_core::{Error, ErrorKind, Result};
+#[cfg(feature = "directory")]
 pub use directory_lock::DirectoryLock;
+#[cfg(feature = "remote")]
 pub use remote::ConnectOptions;
 pub use upkeep::Upkeep;

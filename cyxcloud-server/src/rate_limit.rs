@@ -154,7 +154,8 @@ impl std::fmt::Debug for RateLimit {
 
 #[cfg(test)]
 mod tests {
-    use cyxcloud_core::testing::{MemoryMeta, VirtualTime};
+    use cyxcloud_core::memory::MemoryMeta;
+    use cyxcloud_core::testing::VirtualTime;
 
     use super::*;
 

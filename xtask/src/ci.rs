@@ -13,7 +13,7 @@ pub fn test() -> Result<()> {
     meta::install()?;
     sh::run("cargo", &["test", "--workspace", "--quiet"])?;
     // The whole workspace has AWS-LC, through the benches; sealing without it is tested by itself.
-    sh::run("cargo", &["test", "-p", "cyxcloud-core", "--lib", "--quiet", "data::seal"])?;
+    sh::run("cargo", &["test", "-p", "cyxcloud-core", "--features", "seal", "--lib", "--quiet", "data::seal"])?;
     // What needs root, and so is not part of a plain `cargo test`.
     // Of the whole workspace like the tests above, so that nothing is built twice with other features.
     sh::run("cargo", &["test", "--workspace", "--test", "store_files", "--test", "store_segment", "--quiet", "--", "--ignored"])?;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use cyxcloud_core::memory::MemoryMeta;
 use cyxcloud_core::port::Meta;
-use cyxcloud_core::testing::MemoryMeta;
 use cyxcloud_sdk::environment::TokioEnvironment;
 use cyxcloud_sdk::meta::{PostgresMeta, PostgresOptions, SqliteMeta};
 use cyxcloud_test_servers::{Postgres, PostgresSettings};

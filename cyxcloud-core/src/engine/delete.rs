@@ -1,6 +1,6 @@
 //! Delete, and its way back: the trash, where the policy keeps one.
 
-use super::Engine;
+use super::{Engine, Event};
 use crate::Result;
 use crate::id::{BucketId, ObjectKey, VersionId};
 use crate::port::{Fate, Object, Precondition};
@@ -16,7 +16,11 @@ impl Engine {
     /// [`crate::ErrorKind::Precondition`], or [`crate::ErrorKind::NotFound`] when the condition asks for an object and none is there.
     pub async fn delete_object(&self, bucket: BucketId, key: &ObjectKey, precondition: Precondition) -> Result<bool> {
         let fate = if self.policy.trash_window_ms > 0 { Fate::Trash } else { Fate::Release };
-        self.meta().delete_object(bucket, key, precondition, fate).await
+        let existed = self.meta().delete_object(bucket, key, precondition, fate).await?;
+        if existed {
+            self.tell(|| Event::ObjectDeleted { bucket, key: key.clone() });
+        }
+        Ok(existed)
     }
 
     /// Takes a version out of the trash and makes it the object under its key again. What is under the key then is released, not trashed:
@@ -31,7 +35,9 @@ impl Engine {
         version: VersionId,
         precondition: Precondition,
     ) -> Result<Object> {
-        self.meta().restore_object(bucket, key, version, precondition).await
+        let object = self.meta().restore_object(bucket, key, version, precondition).await?;
+        self.tell_created(bucket, &object);
+        Ok(object)
     }
 
     /// Forgets what has been in the trash for the policy's window, and so everything when there is no trash any more. Its chunks are

@@ -2,13 +2,16 @@
 //!
 //! [`put`] makes bytes durable and then visible, [`get`] reads them back verified, [`list`] pages through keys, [`gc`] takes
 //! away what nobody refers to, [`nodes`] watches who is there, [`repair`] makes lost shards anew, [`scrub`] looks for damage,
-//! [`upkeep`] does these unasked, and [`serve`] is the node's side of all of them. What needs no bytes (bucket and upload
-//! administration, copy) goes straight to [`Meta`].
+//! [`upkeep`] does these unasked, and [`serve`] is the node's side of all of them. What needs no bytes and makes nothing
+//! visible (bucket and upload administration) goes straight to [`Meta`].
 
 mod adopt;
 mod balance;
+mod copy;
 mod delete;
 mod direct;
+mod durability;
+mod events;
 pub mod gc;
 pub mod get;
 mod health;
@@ -38,6 +41,8 @@ use crate::port::{Environment, Members, Meta, NodeRequest, NodeResponse, Transpo
 use crate::{Error, Result, Timestamp};
 
 pub use balance::Balanced;
+pub use durability::Durability;
+pub use events::Event;
 pub use gc::Collected;
 pub use get::ByteStream;
 pub use health::{ClusterHealth, NodeHealth};
@@ -70,6 +75,7 @@ pub struct Engine {
     nodes: nodes::Nodes,
     suspects: suspects::Suspects,
     slow: slow::Slow,
+    listeners: events::Listeners,
     /// False only in the simulator, which must notice.
     verifies_shards: bool,
     /// The same: whether a copy is given up only when those that its record names are there.
@@ -106,10 +112,10 @@ impl Engine {
 
     fn build(ports: Ports, policy: Policy) -> Result<Self> {
         policy.validate()?;
-        let (nodes, suspects, slow) = Default::default();
+        let (nodes, suspects, slow, listeners) = Default::default();
         let buffers = Pool::new(policy.idle_buffer_bytes);
         let coders = Mutex::default();
-        Ok(Self { ports, policy, coders, buffers, nodes, suspects, slow, verifies_shards: true, confirms_copies: true })
+        Ok(Self { ports, policy, coders, buffers, nodes, suspects, slow, listeners, verifies_shards: true, confirms_copies: true })
     }
 
     /// The metadata store.

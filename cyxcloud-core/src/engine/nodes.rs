@@ -102,6 +102,9 @@ impl Engine {
         self.know(statuses, now);
         // Nodes take their time to answer; what others stored meanwhile, an operator's drain for one, counts at once.
         self.refresh_nodes().await?;
+        for change in &changes {
+            self.tell(|| super::Event::NodeChanged(change.clone()));
+        }
         Ok(changes)
     }
 

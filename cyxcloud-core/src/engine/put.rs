@@ -119,10 +119,12 @@ impl Engine {
     pub async fn commit(&self, staged: Staged, object: NewVersion) -> Result<Object> {
         self.require_standing(&staged).await?;
         let Staged { epoch, manifest, chunks } = staged;
+        let bucket = object.bucket;
         let commit = CommitObject { epoch, object, manifest, chunks };
         let committed = self.meta().commit_object(commit).await;
-        if committed.is_err() {
-            self.end_lease(epoch).await;
+        match &committed {
+            Ok(object) => self.tell_created(bucket, object),
+            Err(_) => self.end_lease(epoch).await,
         }
         committed
     }

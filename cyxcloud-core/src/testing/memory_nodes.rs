@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::MemoryStore;
 use crate::data::placement::{ClusterView, Domains, NodeView};
 use crate::engine::serve::serve;
 use crate::id::NodeId;
+use crate::memory::MemoryStore;
 use crate::port::{Members, NodeRequest, NodeResponse, Store, Transport};
 use crate::{Error, Result};
 

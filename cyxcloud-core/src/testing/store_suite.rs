@@ -169,7 +169,7 @@ pub async fn concurrent_puts_of_one_key_keep_the_highest_epoch(make: impl Fn(u64
 
 /// 500 seeded operations against the in-memory reference.
 pub async fn random_operations_agree_with_a_map(make: impl Fn(u64) -> Arc<dyn Store>) {
-    let (store, model) = (make(ROOMY), super::MemoryStore::new(ROOMY));
+    let (store, model) = (make(ROOMY), crate::memory::MemoryStore::new(ROOMY));
     let mut random = SplitMix64(42);
     for _ in 0..500 {
         let key = key(random.below(4) as u8, random.below(3) as u8);

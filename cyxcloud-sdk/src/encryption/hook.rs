@@ -46,6 +46,21 @@ impl Hook {
         Ok((body.map_err(|e| e.into()).boxed(), options))
     }
 
+    /// To be asked before parts are stored without [`Hook::outgoing`]: they would be readable.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Invalid`] with a keyring.
+    #[allow(dead_code, reason = "for backends that store parts")]
+    pub fn refuse_parts(&self) -> Result<()> {
+        #[cfg(feature = "encryption")]
+        if self.keyring.is_some() {
+            return Err(Error::invalid(
+                "an upload in parts with identities of their own cannot be encrypted; use put or put_multipart, which stream",
+            ));
+        }
+        Ok(())
+    }
+
     /// The bytes `range` of an object of `bucket`, of its plain bytes where it is encrypted.
     pub async fn incoming(&self, engine: &Arc<Engine>, bucket: &str, object: &Object, range: Range<u64>) -> Result<ByteStream> {
         let Object { head, manifest } = object;
@@ -91,7 +106,6 @@ impl Hook {
     ///
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Invalid`] when either bucket has no keyring, or the wrong one; [`cyxcloud_core::ErrorKind::Corrupt`].
-    #[allow(dead_code, reason = "copies and renames are to call it")]
     pub async fn rebind(
         &self,
         engine: &Engine,
@@ -120,48 +134,3 @@ const HOW_TO_OPEN: &str = "open it with Bucket::with_encryption, or the commands
 #[cfg(not(feature = "encryption"))]
 const HOW_TO_OPEN: &str =
     "open it with Bucket::with_encryption in a build with the feature encryption, or the commands' --key-file or --password-file";
-
-#[cfg(all(test, feature = "encryption"))]
-mod tests {
-    use cyxcloud_core::ErrorKind;
-    use cyxcloud_core::id::{ObjectKey, VersionId};
-    use cyxcloud_core::port::{CopyObject, NewVersion, Precondition};
-
-    use crate::encryption::{Key, Keyring, METADATA_NAME};
-    use crate::{Bucket, Cluster, Metadata, Result};
-
-    async fn copy(source: &Bucket, from: &str, target: &Bucket, to: &str) -> Result<()> {
-        let (engine, head) = (source.cluster().engine(), source.head(from).await?);
-        let mut metadata = Metadata::default();
-        let (of_source, of_copy) = (((source.name(), from), &head.metadata), ((target.name(), to), &mut metadata));
-        source.encryption.rebind(engine, of_source, &target.encryption, of_copy).await?;
-        let (version, key) = (VersionId(engine.new_id()), ObjectKey::new(to)?);
-        let (etag, precondition) = (version.to_string(), Precondition::None);
-        let object = NewVersion { bucket: target.id(), key, version, etag, modified: engine.now(), metadata, precondition };
-        let copy = CopyObject { source_bucket: source.id(), source_key: head.key, source_version: head.version, object };
-        engine.meta().copy_object(copy).await.map(drop)
-    }
-
-    #[tokio::test]
-    async fn a_copy_is_wrapped_for_its_own_name() {
-        let directory = tempfile::tempdir().unwrap();
-        let cluster = Cluster::open(directory.path().join("cluster")).await.unwrap();
-        let keyring = |name: &str| Keyring::new(Key::create_file(directory.path().join(name)).unwrap());
-        let (photos, backup) = (cluster.create_bucket("photos").await.unwrap(), cluster.create_bucket("backup").await.unwrap());
-        let (sealed, other) = (photos.clone().with_encryption(keyring("one")), backup.clone().with_encryption(keyring("two")));
-        sealed.put("cat", "meow").await.unwrap();
-        copy(&sealed, "cat", &sealed, "tiger").await.unwrap();
-        copy(&sealed, "cat", &other, "cat").await.unwrap();
-        assert_eq!(sealed.get("tiger").await.unwrap(), "meow");
-        assert_eq!(other.get("cat").await.unwrap(), "meow");
-        let envelopes = [sealed.head("cat").await, sealed.head("tiger").await, other.head("cat").await];
-        let [one, two, three] = envelopes.map(|head| head.unwrap().metadata.user.remove(METADATA_NAME).unwrap());
-        assert!(one != two && two != three);
-        for (source, target) in [(&photos, &sealed), (&sealed, &photos), (&photos, &photos)] {
-            assert_eq!(copy(source, "cat", target, "lion").await.unwrap_err().kind(), ErrorKind::Invalid);
-        }
-        photos.put("plain", "bytes").await.unwrap();
-        copy(&photos, "plain", &backup, "plain").await.unwrap();
-        assert_eq!(backup.get("plain").await.unwrap(), "bytes");
-    }
-}

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use cyxcloud_core::data::placement::Domains;
 use cyxcloud_core::engine::{Engine, Ports, StageKind};
+use cyxcloud_core::memory::MemoryMeta;
 use cyxcloud_core::policy::Policy;
 use cyxcloud_core::port::{Endpoint, NodeRequest, NodeResponse, Space, Transport};
-use cyxcloud_core::testing::{Fault, MemoryMeta, MemoryNodes, VirtualTime};
+use cyxcloud_core::testing::{Fault, MemoryNodes, VirtualTime};
 use futures::stream;
 use tonic::Status;
 

@@ -24,6 +24,7 @@ use cyxcloud_core::{Error, Result};
 
 use super::directory::refuse_identified;
 use super::media::{available_bytes, blocking, broken, is_full, lock, read_at, space, stopped, sync_directory};
+use crate::transport::LocalStore;
 
 /// Limits of a [`FilesStore`].
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +121,21 @@ impl FilesStore {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
         let inner = self.inner.clone();
         blocking(move || work(&inner)).await
+    }
+}
+
+#[async_trait]
+impl LocalStore for FilesStore {
+    fn space_now(&self) -> Space {
+        Self::space_now(self)
+    }
+
+    fn has_failed(&self) -> bool {
+        Self::has_failed(self)
+    }
+
+    async fn wipe(&self) -> Result<()> {
+        Self::wipe(self).await
     }
 }
 

@@ -2,17 +2,24 @@
 
 #[cfg(feature = "bucket")]
 mod bucket;
+#[cfg(feature = "directory")]
 mod directory;
+#[cfg(feature = "directory")]
 mod files;
+#[cfg(feature = "directory")]
 mod identity;
+#[cfg(feature = "directory")]
 mod media;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
+#[cfg(feature = "directory")]
 mod segment;
 
 #[cfg(feature = "rocksdb")]
 pub use self::rocksdb::{RocksDbOptions, RocksDbStore};
 #[cfg(feature = "bucket")]
 pub use bucket::{BucketOptions, BucketStore};
+#[cfg(feature = "directory")]
 pub use files::{FilesOptions, FilesStore};
+#[cfg(feature = "directory")]
 pub use segment::{SegmentOptions, SegmentStore};

@@ -9,34 +9,68 @@ use async_trait::async_trait;
 use cyxcloud_core::data::placement::{ClusterView, NodeView};
 use cyxcloud_core::engine::serve::serve;
 use cyxcloud_core::id::NodeId;
-use cyxcloud_core::port::{Members, NodeRecord, NodeRequest, NodeResponse, Store, Transport};
+use cyxcloud_core::memory::MemoryStore;
+use cyxcloud_core::port::{Members, NodeRecord, NodeRequest, NodeResponse, Space, Store, Transport};
 use cyxcloud_core::{Error, Result};
-
-use crate::store::FilesStore;
 
 /// Free space is read this often at most; it only steers placement.
 const VIEW_AGE: Duration = Duration::from_secs(1);
 
+/// A store of a node of this process.
+#[async_trait]
+pub trait LocalStore: Store {
+    /// Capacity and use as far as they are known without waiting; they steer placement.
+    fn space_now(&self) -> Space;
+
+    /// Whether it refuses everything for good.
+    fn has_failed(&self) -> bool {
+        false
+    }
+
+    /// Removes everything, as losing the disk and putting in an empty one does.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Internal`] when that cannot be done.
+    async fn wipe(&self) -> Result<()>;
+}
+
+#[async_trait]
+impl LocalStore for MemoryStore {
+    fn space_now(&self) -> Space {
+        Self::space_now(self)
+    }
+
+    async fn wipe(&self) -> Result<()> {
+        Self::wipe(self);
+        Ok(())
+    }
+}
+
 /// A node of this process.
-#[derive(Debug)]
 pub struct LocalNode {
     /// What the metadata know of it.
     pub record: NodeRecord,
     /// Its shards.
-    pub store: FilesStore,
+    pub store: Arc<dyn LocalStore>,
     running: AtomicBool,
 }
 
 impl LocalNode {
     /// A node, running unless its store is unusable.
-    pub fn new(record: NodeRecord, store: FilesStore) -> Self {
+    pub fn new(record: NodeRecord, store: impl LocalStore) -> Self {
         let running = AtomicBool::new(!store.has_failed());
-        Self { record, store, running }
+        Self { record, store: Arc::new(store), running }
     }
 
     /// Whether it answers.
     pub fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for LocalNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalNode").field("record", &self.record).field("running", &self.is_running()).finish_non_exhaustive()
     }
 }
 
@@ -97,8 +131,7 @@ impl Transport for LocalTransport {
         if !node.is_running() {
             return Err(Error::unavailable(format!("{} is stopped", node.record.name)));
         }
-        let store: &dyn Store = &node.store;
-        serve(store, request).await
+        serve(&*node.store, request).await
     }
 }
 

@@ -45,7 +45,7 @@ async fn no_file_of_the_cluster_has_32_bytes_of_the_plaintext() {
             bucket.rewrap(&key, &Keyring::new(bench.key("new"))).await.unwrap();
         }
     }
-    let cluster = bench.cluster.directory().to_path_buf();
+    let cluster = bench.cluster.directory().unwrap().to_path_buf();
     let (scanned, found) = files_with(&cluster, &blocks);
     assert!(scanned > 600_000, "{scanned} bytes scanned");
     assert_eq!(found, [""; 0]);

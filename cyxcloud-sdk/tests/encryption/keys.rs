@@ -1,7 +1,7 @@
 //! Keys: the right ones open, others say so, and none shows.
 
 use cyxcloud_sdk::encryption::{Key, Keyring, METADATA_NAME};
-use cyxcloud_sdk::{ErrorKind, Metadata, PutOptions};
+use cyxcloud_sdk::{ErrorKind, GetOptions, Metadata, PutOptions};
 use futures::{StreamExt, TryStreamExt, stream};
 use zeroize::Zeroizing;
 
@@ -56,8 +56,11 @@ async fn a_client_without_a_keyring_is_told() {
     let body = stream::iter([Ok::<_, std::io::Error>(random(1, 10_000))]);
     sealed.put_stream("object", body, PutOptions { metadata, ..PutOptions::default() }).await.unwrap();
     let plain = &bench.plain;
-    for refused in [read(plain, "object").await.err(), plain.get_stream("object").await.err(), plain.get_range("object", 0..1).await.err()]
-    {
+    for refused in [
+        read(plain, "object").await.err(),
+        plain.get_stream("object", GetOptions::default()).await.err(),
+        plain.get_range("object", 0..1).await.err(),
+    ] {
         let refused = refused.unwrap();
         assert_eq!(refused.kind(), ErrorKind::Invalid);
         assert!(refused.to_string().contains("encrypted") && refused.to_string().contains("--key-file"), "{refused}");

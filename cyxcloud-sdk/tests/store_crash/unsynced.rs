@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cyxcloud_core::id::ShardKey;
+use cyxcloud_core::memory::MemoryStore;
 use cyxcloud_core::port::{Deleted, ShardInfo, Space, Store};
-use cyxcloud_core::testing::MemoryStore;
 use cyxcloud_core::{Error, Result};
 use tokio::sync::Mutex;
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cyxcloud_core::ErrorKind;
 use cyxcloud_core::id::{ChunkId, ShardKey};
+use cyxcloud_core::memory::MemoryStore;
 use cyxcloud_core::port::{Deleted, Store};
-use cyxcloud_core::testing::{MemoryStore, SplitMix64};
+use cyxcloud_core::testing::SplitMix64;
 use cyxcloud_sdk::store::{FilesOptions, FilesStore, SegmentOptions, SegmentStore};
 
 mod compaction;

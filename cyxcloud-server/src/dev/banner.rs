@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use cyxcloud_sdk::Cluster;
 use serde_json::json;
@@ -12,7 +13,7 @@ use crate::access_keys::ShownPair;
 pub fn print(address: SocketAddr, pair: &ShownPair, cluster: &Cluster, region: &str, as_json: bool) -> std::io::Result<()> {
     let endpoint = format!("http://{}", reachable(address));
     let ShownPair { access_key_id: id, secret_access_key: secret } = pair;
-    let data_dir = std::path::absolute(cluster.directory())?;
+    let data_dir = std::path::absolute(cluster.directory().unwrap_or(Path::new("")))?;
     let mut out = std::io::stdout().lock();
     if as_json {
         let line = json!({

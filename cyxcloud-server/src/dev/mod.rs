@@ -69,7 +69,7 @@ pub async fn run(args: DevArgs) -> Result<()> {
     for node in cluster.local_nodes().nodes().iter().filter(|node| node.store.has_failed()) {
         tracing::warn!(node = node.record.name, "its directory cannot be used; the cluster goes on without it");
     }
-    let keys = Arc::new(AccessKeys::open(cluster.engine().clone(), cluster.directory()).await?);
+    let keys = Arc::new(AccessKeys::open(cluster.engine().clone(), &args.data_dir).await?);
 
     let s3 = s3::service(
         cluster.engine().clone(),

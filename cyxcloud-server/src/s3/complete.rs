@@ -93,7 +93,7 @@ impl Gateway {
             };
             let choices = parts.iter().map(|p| PartChoice { number: p.number, version: p.version }).collect();
             let complete = port::CompleteUpload { upload: upload.id, parts: choices, object };
-            match self.meta().complete_upload(complete).await {
+            match self.engine.complete_upload(complete).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => return Err(missing(S3ErrorCode::NoSuchUpload)(error)),
                 Err(error) if error.kind() == ErrorKind::NotFound => return Err(self.gone(upload, &error, &precondition).await),

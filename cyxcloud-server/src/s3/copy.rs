@@ -86,7 +86,7 @@ impl Gateway {
             };
             let copy =
                 port::CopyObject { source_bucket: source.0, source_key: source.1.clone(), source_version: from.head.version, object };
-            match self.meta().copy_object(copy).await {
+            match self.engine.copy_object(copy).await {
                 // The source changed or went away meanwhile: reading it again tells which.
                 Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) && attempt < ATTEMPTS => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => return Err(missing(S3ErrorCode::NoSuchKey)(error)),

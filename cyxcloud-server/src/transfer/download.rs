@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use cyxcloud_sdk::ObjectHead;
 use cyxcloud_sdk::core::engine::ByteStream;
+use cyxcloud_sdk::{Download, GetOptions, ObjectHead};
 use futures::TryStreamExt;
 use serde_json::json;
 use tokio::fs::{self, File};
@@ -45,7 +45,7 @@ pub async fn download(args: DownloadArgs) -> Result<()> {
     if let Some(keyring) = keyring {
         source = source.with_encryption(keyring.allow_plain(args.allow_plain));
     }
-    let (head, body) = source.get_stream(&key).await?;
+    let Download { head, body, .. } = source.get_stream(&key, GetOptions::default()).await?;
     if file == "-" {
         copy(&head, body, &mut tokio::io::stdout()).await.with_context(|| format!("{bucket}/{key} could not be read to its end"))?;
         return Ok(());

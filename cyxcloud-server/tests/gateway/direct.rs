@@ -8,7 +8,7 @@ use clap::Parser;
 use cyxcloud_core::testing::SplitMix64;
 use cyxcloud_sdk::core::id::NodeId;
 use cyxcloud_sdk::transport::grpc::AddressGuard;
-use cyxcloud_sdk::{Cluster, ConnectOptions, ErrorKind, PutOptions};
+use cyxcloud_sdk::{Cluster, ConnectOptions, ErrorKind, GetOptions, PutOptions};
 use cyxcloud_server::node::{NodeArgs, Running};
 use futures::stream::{self, BoxStream, StreamExt};
 
@@ -165,7 +165,7 @@ async fn a_download_takes_a_node_that_is_gone_for_an_erasure() {
     let bucket = client.ensure_bucket("photos").await.unwrap();
     let options = PutOptions { chunk_size_bytes: Some(CHUNK as u32), ..PutOptions::default() };
     bucket.put_stream("cat", paused(&bytes, 3, async {}), options).await.unwrap();
-    let (_, mut body) = bucket.get_stream("cat").await.unwrap();
+    let mut body = bucket.get_stream("cat", GetOptions::default()).await.unwrap().body;
     let mut read = body.next().await.unwrap().unwrap().to_vec();
     // One that nobody knows to be gone, and one that was taken out.
     fleet.stop(0).await;

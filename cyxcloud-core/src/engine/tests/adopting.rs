@@ -3,8 +3,9 @@
 use super::*;
 use crate::engine::{Collected, Report, Schedule};
 use crate::id::NodeId;
+use crate::memory::MemoryCopy;
 use crate::port::Meta;
-use crate::testing::{Fault, MemoryCopy};
+use crate::testing::Fault;
 
 /// Twenty nodes with two objects, of three chunks and of one.
 fn world(policy: Policy) -> World {

@@ -17,9 +17,10 @@ use futures::stream::{self, TryStreamExt};
 use super::{Engine, Ports, StageKind, Staged};
 use crate::data::erasure::Scheme;
 use crate::id::{AccountId, BucketId, BucketName, ObjectKey, VersionId};
+use crate::memory::MemoryMeta;
 use crate::policy::Policy;
 use crate::port::{Bucket, Environment, Fate, Metadata, NewVersion, Object, Precondition};
-use crate::testing::{MemoryMeta, MemoryNodes, SplitMix64, VirtualTime};
+use crate::testing::{MemoryNodes, SplitMix64, VirtualTime};
 use crate::{Error, Result};
 
 const BUCKET: BucketId = BucketId([1; 16]);

@@ -115,7 +115,7 @@ fn of_a_late_copy_and_its_spare_one_is_kept() {
         let world = World::new(count, policy());
         let env: Arc<dyn Environment> = Arc::new(world.time.clone());
         let transport = Arc::new(Late { nodes: world.nodes.clone(), time: world.time.clone() });
-        let meta = Arc::new(crate::testing::MemoryMeta::new(env.clone()));
+        let meta = Arc::new(crate::memory::MemoryMeta::new(env.clone()));
         let engine = Engine::new(super::super::Ports { meta, transport, members: world.nodes.clone(), env }, policy()).unwrap();
         for seed in 0..20 {
             let body = stream::iter([Ok::<_, Error>(Bytes::from(payload(seed, 40_000)))]);

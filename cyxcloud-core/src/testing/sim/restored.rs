@@ -17,8 +17,8 @@ use super::ops::{key_number, read_key};
 use super::trace::Event;
 use super::world::{World, node_id};
 use crate::id::{BucketId, ChunkId, ObjectKey, ShardKey};
+use crate::memory::MemoryCopy;
 use crate::port::{Fate, Meta, Precondition};
-use crate::testing::MemoryCopy;
 use crate::{Error, Result};
 
 /// A seed restores at most so often.

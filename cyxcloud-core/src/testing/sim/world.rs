@@ -18,7 +18,8 @@ use super::restored::Copies;
 use super::sabotage::Sabotage;
 use super::trace::{About, Event, Trace};
 use crate::id::{NodeId, UploadId};
-use crate::testing::{MemoryMeta, SplitMix64, Task, VirtualTime};
+use crate::memory::MemoryMeta;
+use crate::testing::{SplitMix64, Task, VirtualTime};
 
 /// One seed's world.
 pub(super) struct World {

@@ -101,7 +101,8 @@ async fn next(meta: &dyn Meta) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use cyxcloud_sdk::core::testing::{MemoryMeta, VirtualTime};
+    use cyxcloud_sdk::core::memory::MemoryMeta;
+    use cyxcloud_sdk::core::testing::VirtualTime;
 
     use super::*;
 

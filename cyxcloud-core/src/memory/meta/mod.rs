@@ -604,5 +604,5 @@ mod tests {
         while case.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
     }
 
-    crate::meta_conformance!(crate::testing::memory_meta::tests::run);
+    crate::meta_conformance!(crate::memory::meta::tests::run);
 }

@@ -1,0 +1,182 @@
+//! A bucket as an application sees it.
+//!
+//! **Cancelling.** Dropping the future of any method leaves the bucket as it was before or as the method leaves it, never between: what makes bytes
+//! visible, moves or deletes them is one metadata transaction. Whether it was carried out is unknown then, as with an answer that is lost. Bytes
+//! that were stored and did not become visible are garbage, which is collected. Dropping a stream ends it.
+
+mod copy;
+mod list;
+mod options;
+mod read;
+
+use bytes::Bytes;
+use cyxcloud_core::engine::{Durability, StageKind, StageOptions};
+use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
+use cyxcloud_core::port::{self, NewVersion, Object, ObjectHead, Precondition, Usage};
+use cyxcloud_core::{Error, ErrorKind, Result};
+use futures::stream::{self, Stream, StreamExt};
+
+use crate::Cluster;
+use crate::encryption::hook::Hook;
+pub use options::{CopyOptions, Download, GetOptions, Progress, PutOptions, ReadRange};
+
+/// A bucket of an open [`Cluster`]. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    cluster: Cluster,
+    bucket: port::Bucket,
+    pub(crate) encryption: Hook,
+}
+
+impl Bucket {
+    pub(crate) fn new(cluster: Cluster, bucket: port::Bucket) -> Self {
+        Self { cluster, bucket, encryption: Hook::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.bucket.name.as_str()
+    }
+
+    /// Its id, new for every life of the name.
+    pub fn id(&self) -> BucketId {
+        self.bucket.id
+    }
+
+    /// The cluster it belongs to.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Stores `bytes` under `key`, replacing what is there. Returns when every shard and the metadata are synced.
+    ///
+    /// # Errors
+    /// See [`Bucket::put_stream`].
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<ObjectHead> {
+        self.put_with(key, bytes, PutOptions::default()).await
+    }
+
+    /// Stores `bytes` under `key` with metadata or under a condition.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::{Cluster, ErrorKind, Precondition, PutOptions};
+    /// # let cluster = Cluster::in_memory().await?;
+    /// # let bucket = cluster.create_bucket("photos").await?;
+    /// let head = bucket.put("cat.jpg", "meow").await?;
+    /// let unchanged = PutOptions { precondition: Precondition::VersionIs(head.version), ..PutOptions::default() };
+    /// bucket.put_with("cat.jpg", "purr", unchanged.clone()).await?;
+    /// let refused = bucket.put_with("cat.jpg", "hiss", unchanged).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Precondition);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Bucket::put_stream`].
+    pub async fn put_with(&self, key: &str, bytes: impl Into<Bytes>, options: PutOptions) -> Result<ObjectHead> {
+        let bytes = bytes.into();
+        let options = PutOptions { size_bytes: Some(bytes.len() as u64), ..options };
+        self.put_stream(key, stream::iter([Ok::<_, Error>(bytes)]), options).await
+    }
+
+    /// Stores a body of unknown length in bounded memory. Dropping the future leaves the object as it was.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use bytes::Bytes;
+    /// use cyxcloud_sdk::{Cluster, PutOptions};
+    /// # let cluster = Cluster::in_memory().await?;
+    /// # let bucket = cluster.create_bucket("photos").await?;
+    /// let body = futures::stream::iter(["me", "ow"].map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece))));
+    /// let head = bucket.put_stream("cat.jpg", body, PutOptions::default()).await?;
+    /// assert_eq!(head.size_bytes, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Body`] when the body fails, [`ErrorKind::Precondition`], [`ErrorKind::Unavailable`] when too few nodes take shards,
+    /// [`ErrorKind::Quota`] when the account may not hold as much, [`ErrorKind::Invalid`] for a bad key. Nothing is stored then.
+    pub async fn put_stream<S, E>(&self, key: &str, body: S, options: PutOptions) -> Result<ObjectHead>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let engine = self.cluster.engine();
+        let key = ObjectKey::new(key)?;
+        let (mut taken_bytes, progress) = (0, options.progress.clone());
+        let body = body.inspect(move |piece| {
+            if let Ok(piece) = piece {
+                taken_bytes += piece.len() as u64;
+                progress.tell(taken_bytes);
+            }
+        });
+        let (body, options) = self.encryption.outgoing(engine, (self.name(), key.as_str()), body, options).await?;
+        let PutOptions { metadata, precondition, chunk_size_bytes, size_bytes, .. } = options;
+        let how = StageOptions { chunk_size_bytes, bucket: Some(self.id()), size_bytes, ..StageKind::Object.into() };
+        let staged = engine.stage(body, how).await?;
+        let version = VersionId(engine.new_id());
+        let etag = version.to_string();
+        let object = NewVersion { bucket: self.id(), key, version, etag, modified: engine.now(), metadata, precondition };
+        Ok(self.encryption.shown(engine.commit(staged, object).await?.head))
+    }
+
+    /// Removes an object; true when there was one. With a [`crate::Policy::trash_window_ms`] it can be restored so long.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub async fn delete(&self, key: &str) -> Result<bool> {
+        self.delete_if(key, Precondition::None).await
+    }
+
+    /// Removes an object that meets a condition; true when there was one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Precondition`], or [`ErrorKind::NotFound`] when the condition asks for an object and none is there.
+    pub async fn delete_if(&self, key: &str, precondition: Precondition) -> Result<bool> {
+        self.cluster.engine().delete_object(self.id(), &ObjectKey::new(key)?, precondition).await
+    }
+
+    /// What the bucket holds.
+    ///
+    /// # Errors
+    /// Those of the metadata store.
+    pub async fn usage(&self) -> Result<Usage> {
+        self.cluster.engine().meta().usage(self.id()).await
+    }
+
+    /// How many losses an object survives right now, by the nodes that can be reached.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// # let cluster = cyxcloud_sdk::Cluster::in_memory().await?;
+    /// # let bucket = cluster.create_bucket("photos").await?;
+    /// bucket.put("cat.jpg", vec![7; 100_000]).await?;
+    /// let nodes = cluster.local_nodes();
+    /// nodes.set_running(nodes.nodes()[0].record.id, false)?;
+    /// let durability = bucket.durability("cat.jpg").await?;
+    /// assert_eq!((durability.shards, durability.shards_reachable), (14, 13));
+    /// assert_eq!(durability.node_losses_survived, Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Conflict`] when the object is replaced meanwhile.
+    pub async fn durability(&self, key: &str) -> Result<Durability> {
+        self.cluster.engine().durability(&self.object(key).await?.manifest).await
+    }
+
+    pub(crate) async fn object(&self, key: &str) -> Result<Object> {
+        let found = self.cluster.engine().meta().object(self.id(), &ObjectKey::new(key)?).await;
+        let Object { head, manifest } = found.map_err(|e| match e.kind() {
+            ErrorKind::NotFound => Error::not_found(format!("{}/{key} does not exist", self.name())),
+            _ => e,
+        })?;
+        Ok(Object { head: self.encryption.shown(head), manifest })
+    }
+}
