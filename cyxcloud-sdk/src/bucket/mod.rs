@@ -116,6 +116,8 @@ impl Bucket {
                 progress.tell(taken_bytes);
             }
         });
+        let (body, options) = self.encryption.outgoing(engine, (self.name(), key.as_str()), body, options).await?;
+        let PutOptions { metadata, precondition, chunk_size_bytes, size_bytes, .. } = options;
         let how = StageOptions { chunk_size_bytes, bucket: Some(self.id()), size_bytes, ..StageKind::Object.into() };
         let staged = engine.stage(body, how).await?;
         let version = VersionId(engine.new_id());

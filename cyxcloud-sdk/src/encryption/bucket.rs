@@ -120,7 +120,7 @@ impl Bucket {
                 precondition: Precondition::None,
             },
         };
-        engine.meta().copy_object(copy).await?;
+        engine.copy_object(copy).await?;
         Ok(Rewrapped::Done)
     }
 }

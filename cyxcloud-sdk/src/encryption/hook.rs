@@ -54,6 +54,21 @@ impl Hook {
         Ok((body.map_err(|e| e.into()).boxed(), options))
     }
 
+    /// To be asked before parts are stored without [`Hook::outgoing`]: they would be readable.
+    ///
+    /// # Errors
+    /// [`cyxcloud_core::ErrorKind::Invalid`] with a keyring.
+    #[allow(dead_code, reason = "for backends that store parts")]
+    pub fn refuse_parts(&self) -> Result<()> {
+        #[cfg(feature = "encryption")]
+        if self.keyring.is_some() {
+            return Err(Error::invalid(
+                "an upload in parts with identities of their own cannot be encrypted; use put or put_multipart, which stream",
+            ));
+        }
+        Ok(())
+    }
+
     /// The bytes `range` of an object of `bucket`, of its plain bytes where it is encrypted.
     pub async fn incoming(&self, engine: &Arc<Engine>, bucket: &str, object: &Object, range: Range<u64>) -> Result<ByteStream> {
         let Object { head, manifest } = object;

@@ -2,8 +2,8 @@
 
 use cyxcloud_core::data::manifest::Manifest;
 use cyxcloud_core::id::ObjectKey;
-use cyxcloud_sdk::ErrorKind;
 use cyxcloud_sdk::encryption::{Keyring, Rewrapped};
+use cyxcloud_sdk::{CopyOptions, ErrorKind, Metadata};
 use futures::StreamExt;
 
 use super::{Bench, password, put_raw, random, read, stored};
@@ -77,4 +77,27 @@ async fn what_was_changed_is_not_wrapped_again() {
     let (a, b) = (stored(&bench.plain, "a").await, stored(&bench.plain, "b").await);
     put_raw(&bench.plain, "a", &b.0.metadata, a.1).await;
     assert_eq!(old.rewrap("a", &Keyring::new(bench.key("new"))).await.unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// A data key opens under its own name only, so copies are wrapped again, whatever metadata they get.
+#[tokio::test]
+async fn a_copy_is_wrapped_for_its_own_name() {
+    let bench = Bench::new().await;
+    let backup = bench.cluster.create_bucket("backup").await.unwrap();
+    let (sealed, other) = (bench.sealed("one"), backup.clone().with_encryption(Keyring::new(bench.key("two"))));
+    sealed.put("cat", random(1, 10_000)).await.unwrap();
+    sealed.copy("cat", "tiger").await.unwrap();
+    let options = CopyOptions { metadata: Some(Metadata::default()), ..CopyOptions::default() };
+    let head = sealed.copy_to("cat", &other, "lion", options).await.unwrap();
+    assert_eq!(head.size_bytes, 10_000);
+    assert_eq!(read(&sealed, "tiger").await.unwrap(), random(1, 10_000));
+    assert_eq!(read(&other, "lion").await.unwrap(), random(1, 10_000));
+    assert_eq!(bench.manifest("cat").await, bench.manifest("tiger").await);
+    for (source, target) in [(&bench.plain, &sealed), (&sealed, &bench.plain), (&bench.plain, &bench.plain)] {
+        let refused = source.copy_to("cat", target, "puma", CopyOptions::default()).await.unwrap_err();
+        assert!(refused.kind() == ErrorKind::Invalid && refused.to_string().contains("keyring in both buckets"), "{refused}");
+    }
+    bench.plain.put("plain", "bytes").await.unwrap();
+    bench.plain.copy_to("plain", &backup, "plain", CopyOptions::default()).await.unwrap();
+    assert_eq!(read(&backup, "plain").await.unwrap(), b"bytes");
 }
