@@ -1,12 +1,12 @@
 //! DataFusion over a CyxCloud bucket: writes partitioned Parquet to `cyx://sales/orders/` and groups it again, while 4 of 14 nodes are stopped.
 
-mod store;
-
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use cyxcloud_sdk::Cluster;
+use cyxcloud_sdk::object_store_013::CyxStore;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::prelude::SessionContext;
@@ -33,7 +33,7 @@ pub type Answer = BTreeMap<String, (i64, f64)>;
 /// Writes and asks, in a cluster of 14 nodes in `directory`, of which 4 stop in between.
 pub async fn run(directory: &Path) -> Result<Answer> {
     let cluster = Cluster::open(directory).await?;
-    let store = store::store(&cluster.ensure_bucket("sales").await?);
+    let store: Arc<dyn ObjectStore> = Arc::new(CyxStore::new(cluster.ensure_bucket("sales").await?));
     let context = SessionContext::new();
     context.register_object_store(&Url::parse("cyx://sales")?, store.clone());
     context.sql(&WRITE.replace("{ORDERS}", &ORDERS.to_string())).await?.collect().await.context("writing")?;

@@ -1,14 +1,13 @@
 //! Two writers of delta-rs append to one table in a CyxCloud bucket. Each creates the next version of the log on the condition that nobody has, so
 //! of two that try the same version one is refused and tries the next.
 
-mod store;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use cyxcloud_sdk::Cluster;
+use cyxcloud_sdk::object_store_013::CyxStore;
 use deltalake::arrow::array::{Int64Array, RecordBatch, StringArray};
 use deltalake::arrow::datatypes::{DataType, Field, Schema};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -57,7 +56,7 @@ pub struct Report {
 /// Lets `writers` append `commits` times each to one table, in a cluster in `directory`, and checks what they leave.
 pub async fn run(directory: &Path, writers: usize, commits: usize) -> Result<Report> {
     let cluster = Cluster::open(directory).await?;
-    let store = store::store(&cluster.ensure_bucket("lake").await?);
+    let store: Arc<dyn ObjectStore> = Arc::new(CyxStore::new(cluster.ensure_bucket("lake").await?));
     register(&store);
     create().await.context("the table cannot be made")?;
 

@@ -2,14 +2,15 @@
 //! `BTreeMap` after everything was closed and opened again.
 
 mod random;
-mod store;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cyxcloud_sdk::Cluster;
+use cyxcloud_sdk::object_store::CyxStore;
 use slatedb::config::{CompactionWorkerOptions, CompactorOptions, FlushOptions, FlushType, Settings, SizeTieredCompactionSchedulerOptions};
 use slatedb::{Db, WriteBatch};
 
@@ -92,7 +93,7 @@ async fn open(cluster: &Cluster) -> Result<Db> {
         object_store_max_retries: Some(3),
         ..Default::default()
     };
-    Ok(Db::builder("kv", store::store(&bucket)).with_settings(settings).build().await?)
+    Ok(Db::builder("kv", Arc::new(CyxStore::new(bucket))).with_settings(settings).build().await?)
 }
 
 /// Puts, deletes and overwrites, in batches and alone, with a flush to level 0 after each round.
