@@ -6,6 +6,7 @@ mod direct;
 mod fake;
 mod http;
 mod living;
+mod objects;
 mod registering;
 mod sharing;
 mod uploads;
