@@ -107,9 +107,7 @@ impl Bucket {
     {
         let engine = self.cluster.engine();
         let key = ObjectKey::new(key)?;
-        let (body, options) = self.encryption.outgoing(engine, (self.name(), key.as_str()), body, options).await?;
-        let PutOptions { metadata, precondition, chunk_size_bytes, size_bytes, progress } = options;
-        let mut taken_bytes = 0;
+        let (mut taken_bytes, progress) = (0, options.progress.clone());
         let body = body.inspect(move |piece| {
             if let Ok(piece) = piece {
                 taken_bytes += piece.len() as u64;

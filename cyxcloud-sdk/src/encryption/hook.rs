@@ -25,14 +25,6 @@ pub(crate) struct Hook {
 }
 
 impl Hook {
-    /// Whether it seals what is stored.
-    pub fn seals(&self) -> bool {
-        #[cfg(feature = "encryption")]
-        return self.keyring.is_some();
-        #[cfg(not(feature = "encryption"))]
-        false
-    }
-
     /// The body and the options to store instead.
     pub async fn outgoing<'a, S, E>(
         &self,
@@ -58,7 +50,7 @@ impl Hook {
     ///
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Invalid`] with a keyring.
-    #[allow(dead_code, reason = "for backends that store parts")]
+    #[cfg_attr(not(feature = "object-store"), allow(dead_code, reason = "only that stores parts"))]
     pub fn refuse_parts(&self) -> Result<()> {
         #[cfg(feature = "encryption")]
         if self.keyring.is_some() {
@@ -142,36 +134,3 @@ const HOW_TO_OPEN: &str = "open it with Bucket::with_encryption, or the commands
 #[cfg(not(feature = "encryption"))]
 const HOW_TO_OPEN: &str =
     "open it with Bucket::with_encryption in a build with the feature encryption, or the commands' --key-file or --password-file";
-
-#[cfg(all(test, feature = "encryption"))]
-mod tests {
-    use cyxcloud_core::ErrorKind;
-
-    use crate::encryption::{Key, Keyring, METADATA_NAME};
-    use crate::{Cluster, CopyOptions};
-
-    #[tokio::test]
-    async fn a_copy_is_wrapped_for_its_own_name() {
-        let directory = tempfile::tempdir().unwrap();
-        let cluster = Cluster::open(directory.path().join("cluster")).await.unwrap();
-        let keyring = |name: &str| Keyring::new(Key::create_file(directory.path().join(name)).unwrap());
-        let (photos, backup) = (cluster.create_bucket("photos").await.unwrap(), cluster.create_bucket("backup").await.unwrap());
-        let (sealed, other) = (photos.clone().with_encryption(keyring("one")), backup.clone().with_encryption(keyring("two")));
-        sealed.put("cat", "meow").await.unwrap();
-        sealed.copy("cat", "tiger").await.unwrap();
-        sealed.copy_to("cat", &other, "cat", CopyOptions::default()).await.unwrap();
-        assert_eq!(sealed.get("tiger").await.unwrap(), "meow");
-        assert_eq!(other.get("cat").await.unwrap(), "meow");
-        let envelopes = [sealed.head("cat").await, sealed.head("tiger").await, other.head("cat").await];
-        let [one, two, three] = envelopes.map(|head| head.unwrap().metadata.user.remove(METADATA_NAME).unwrap());
-        assert!(one != two && two != three);
-        sealed.rename("tiger", "lynx").await.unwrap();
-        assert_eq!(sealed.get("lynx").await.unwrap(), "meow");
-        for (source, target) in [(&photos, &sealed), (&sealed, &photos), (&photos, &photos)] {
-            assert_eq!(source.copy_to("cat", target, "lion", CopyOptions::default()).await.unwrap_err().kind(), ErrorKind::Invalid);
-        }
-        photos.put("plain", "bytes").await.unwrap();
-        photos.copy_to("plain", &backup, "plain", CopyOptions::default()).await.unwrap();
-        assert_eq!(backup.get("plain").await.unwrap(), "bytes");
-    }
-}

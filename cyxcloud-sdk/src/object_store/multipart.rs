@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream;
 
-use super::backend::convert::{failed, invalid, key, metadata, unsupported, version_id};
+use super::backend::convert::{failed, invalid, key, metadata, version_id};
 use super::backend::put_result;
 use super::{CyxStore, api};
 use crate::core::engine::{NewPart, StageKind, StageOptions};
@@ -27,11 +27,7 @@ fn upload_id(id: &MultipartId) -> crate::Result<UploadId> {
 impl CyxStore {
     async fn begin(&self, path: &Path, opts: PutMultipartOptions) -> Result<MultipartId> {
         let (bucket, metadata) = (self.bucket().await?, metadata(&opts.attributes, &opts.tags)?);
-        if bucket.encryption.seals() {
-            return Err(unsupported(
-                "numbered parts cannot be encrypted, as each chunk is sealed by its place in the object; use put_multipart",
-            ));
-        }
+        bucket.encryption.refuse_parts().map_err(|error| api::Error::NotSupported { source: error.into() })?;
         let engine = bucket.cluster().engine();
         let id = UploadId(engine.new_id());
         let key = ObjectKey::new(key(path)).map_err(|error| failed(path, error))?;

@@ -18,9 +18,9 @@ use cyxcloud_proto::gateway::v1 as message;
 use super::gateway::{Gateway, answer};
 use super::grants::Grants;
 use super::nodes::RemoteNodes;
-use crate::wire::{self, object as convert};
+use crate::wire::{self, multipart, object as convert, version};
 
-/// [`Meta`] through a gateway: buckets, objects, lists and the leases of uploads. What belongs to the cluster's own care is refused.
+/// [`Meta`] through a gateway: buckets, objects, lists, the trash, usage, uploads whole and in parts, and their leases. What belongs to the cluster's own care is refused.
 pub(super) struct RemoteMeta {
     gateway: Gateway,
     grants: Arc<Grants>,
@@ -38,6 +38,10 @@ fn inside<T>(what: &str) -> Result<T> {
     Err(Error::invalid(format!(
         "{what} is not offered to clients of a gateway's gRPC services; S3 has it, or the cluster does it by itself"
     )))
+}
+
+fn at_most(limit: usize) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
 }
 
 #[async_trait]
@@ -136,10 +140,129 @@ impl Meta for RemoteMeta {
             bucket_id: wire::id(bucket),
             prefix: prefix.to_owned(),
             start: convert::start_message(start),
-            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            limit: at_most(limit),
         };
         let listed = answer(self.gateway.client().list_objects(request).await)?;
         listed.objects.into_iter().map(|head| convert::head(Some(head))).collect()
+    }
+
+    async fn copy_object(&self, copy: CopyObject) -> Result<Object> {
+        let request = message::CopyObjectRequest {
+            source_bucket_id: wire::id(copy.source_bucket),
+            source_key: copy.source_key.as_str().to_owned(),
+            source_version: wire::id(copy.source_version),
+            object: Some(version::new_version_message(&copy.object)),
+        };
+        convert::object(answer(self.gateway.client().copy_object(request).await)?.object)
+    }
+
+    async fn rename_object(&self, rename: RenameObject) -> Result<Object> {
+        let request = message::RenameObjectRequest {
+            source_bucket_id: wire::id(rename.source_bucket),
+            source_key: rename.source_key.as_str().to_owned(),
+            source_version: wire::id(rename.source_version),
+            object: Some(version::new_version_message(&rename.object)),
+        };
+        convert::object(answer(self.gateway.client().rename_object(request).await)?.object)
+    }
+
+    async fn usage(&self, bucket: BucketId) -> Result<Usage> {
+        let request = message::GetUsageRequest { bucket_id: wire::id(bucket) };
+        version::usage(answer(self.gateway.client().get_usage(request).await)?.bucket)
+    }
+
+    /// Of the account that calls, whichever is asked for.
+    async fn account_usage(&self, _account: AccountId) -> Result<AccountUsage> {
+        let request = message::GetUsageRequest::default();
+        version::account_usage(answer(self.gateway.client().get_usage(request).await)?)
+    }
+
+    async fn list_trash(&self, bucket: BucketId, prefix: &str, after: Option<(String, VersionId)>, limit: usize) -> Result<Vec<Trashed>> {
+        let (after_key, after_version) = after.map_or_else(Default::default, |(key, version)| (key, wire::id(version)));
+        let (bucket_id, prefix) = (wire::id(bucket), prefix.to_owned());
+        let request = message::ListTrashRequest { bucket_id, prefix, after_key, after_version, limit: at_most(limit) };
+        let listed = answer(self.gateway.client().list_trash(request).await)?;
+        listed.objects.into_iter().map(version::trashed).collect()
+    }
+
+    async fn restore_object(&self, bucket: BucketId, key: &ObjectKey, version: VersionId, precondition: Precondition) -> Result<Object> {
+        let request = message::RestoreObjectRequest {
+            bucket_id: wire::id(bucket),
+            key: key.as_str().to_owned(),
+            version: wire::id(version),
+            precondition: convert::precondition_message(&precondition),
+        };
+        convert::object(answer(self.gateway.client().restore_object(request).await)?.object)
+    }
+
+    async fn create_upload(&self, upload: Upload) -> Result<()> {
+        let request = message::CreateMultipartUploadRequest {
+            multipart_id: wire::id(upload.id),
+            bucket_id: wire::id(upload.bucket),
+            key: upload.key.as_str().to_owned(),
+            metadata: Some(convert::metadata_message(&upload.metadata)),
+        };
+        answer(self.gateway.client().create_multipart_upload(request).await).map(drop)
+    }
+
+    async fn upload(&self, upload: UploadId) -> Result<Upload> {
+        let request = message::GetMultipartUploadRequest { multipart_id: wire::id(upload) };
+        multipart::upload(answer(self.gateway.client().get_multipart_upload(request).await)?.upload)
+    }
+
+    async fn list_uploads(&self, bucket: BucketId, prefix: &str, after: Option<(String, UploadId)>, limit: usize) -> Result<Vec<Upload>> {
+        let (after_key, after_id) = after.map_or_else(Default::default, |(key, id)| (key, wire::id(id)));
+        let (bucket_id, prefix) = (wire::id(bucket), prefix.to_owned());
+        let request = message::ListMultipartUploadsRequest { bucket_id, prefix, after_key, after_id, limit: at_most(limit) };
+        let listed = answer(self.gateway.client().list_multipart_uploads(request).await)?;
+        listed.uploads.into_iter().map(|upload| multipart::upload(Some(upload))).collect()
+    }
+
+    async fn commit_part(&self, commit: CommitPart) -> Result<()> {
+        let CommitPart { epoch, upload, part, chunks } = commit;
+        let request = message::CommitPartRequest {
+            upload: self.grants.upload(epoch)?,
+            multipart_id: wire::id(upload),
+            number: part.number,
+            version: wire::id(part.version),
+            etag: part.etag,
+            part_chunks: multipart::refs_message(&part.chunks),
+            chunks: chunks.iter().map(convert::chunk_message).collect(),
+        };
+        answer(self.gateway.client().commit_part(request).await)?;
+        self.grants.end(epoch);
+        Ok(())
+    }
+
+    /// One answer has as many parts as there is room for.
+    async fn list_parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+        let mut parts: Vec<Part> = Vec::new();
+        while parts.len() < limit {
+            let after = parts.last().map_or(after, |part| part.number);
+            let request = message::ListPartsRequest { multipart_id: wire::id(upload), after, limit: at_most(limit - parts.len()) };
+            let listed = answer(self.gateway.client().list_parts(request).await)?.parts;
+            if listed.is_empty() {
+                break;
+            }
+            for part in listed {
+                parts.push(multipart::part(part)?);
+            }
+        }
+        Ok(parts)
+    }
+
+    async fn complete_upload(&self, complete: CompleteUpload) -> Result<Object> {
+        let request = message::CompleteMultipartUploadRequest {
+            multipart_id: wire::id(complete.upload),
+            parts: complete.parts.iter().map(multipart::choice_message).collect(),
+            object: Some(version::new_version_message(&complete.object)),
+        };
+        convert::object(answer(self.gateway.client().complete_multipart_upload(request).await)?.object)
+    }
+
+    async fn abort_upload(&self, upload: UploadId) -> Result<()> {
+        let request = message::AbortMultipartUploadRequest { multipart_id: wire::id(upload) };
+        answer(self.gateway.client().abort_multipart_upload(request).await).map(drop)
     }
 
     async fn chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<ChunkRecord>>> {
@@ -153,14 +276,6 @@ impl Meta for RemoteMeta {
 
     async fn list_nodes(&self) -> Result<Vec<NodeRecord>> {
         inside("listing nodes by name")
-    }
-
-    async fn usage(&self, _: BucketId) -> Result<Usage> {
-        inside("the usage of a bucket")
-    }
-
-    async fn account_usage(&self, _: AccountId) -> Result<AccountUsage> {
-        inside("the usage of an account")
     }
 
     async fn set_quota(&self, _: AccountId, _: Option<u64>) -> Result<()> {
@@ -187,52 +302,8 @@ impl Meta for RemoteMeta {
         inside("the list of restores")
     }
 
-    async fn list_trash(&self, _: BucketId, _: &str, _: Option<(String, VersionId)>, _: usize) -> Result<Vec<Trashed>> {
-        inside("the trash")
-    }
-
-    async fn restore_object(&self, _: BucketId, _: &ObjectKey, _: VersionId, _: Precondition) -> Result<Object> {
-        inside("the trash")
-    }
-
     async fn purge_trash(&self, _: u64, _: usize) -> Result<u64> {
         inside("purging the trash")
-    }
-
-    async fn copy_object(&self, _: CopyObject) -> Result<Object> {
-        inside("copying on the server")
-    }
-
-    async fn rename_object(&self, _: RenameObject) -> Result<Object> {
-        inside("renaming on the server")
-    }
-
-    async fn create_upload(&self, _: Upload) -> Result<()> {
-        inside("multipart uploading")
-    }
-
-    async fn upload(&self, _: UploadId) -> Result<Upload> {
-        inside("multipart uploading")
-    }
-
-    async fn list_uploads(&self, _: BucketId, _: &str, _: Option<(String, UploadId)>, _: usize) -> Result<Vec<Upload>> {
-        inside("multipart uploading")
-    }
-
-    async fn commit_part(&self, _: CommitPart) -> Result<()> {
-        inside("multipart uploading")
-    }
-
-    async fn list_parts(&self, _: UploadId, _: u32, _: usize) -> Result<Vec<Part>> {
-        inside("multipart uploading")
-    }
-
-    async fn complete_upload(&self, _: CompleteUpload) -> Result<Object> {
-        inside("multipart uploading")
-    }
-
-    async fn abort_upload(&self, _: UploadId) -> Result<()> {
-        inside("multipart uploading")
     }
 
     async fn scan_chunks(&self, _: Option<ChunkId>, _: usize) -> Result<Vec<ChunkRecord>> {

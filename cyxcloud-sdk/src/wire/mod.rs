@@ -1,6 +1,8 @@
 //! Between the messages of [`cyxcloud_proto`] and the types of core. Whatever comes in is checked here.
 
+pub mod multipart;
 pub mod object;
+pub mod version;
 
 use bytes::Bytes;
 use cyxcloud_core::data::erasure::Scheme;

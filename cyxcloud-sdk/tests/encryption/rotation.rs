@@ -98,6 +98,9 @@ async fn a_copy_is_wrapped_for_its_own_name() {
         assert!(refused.kind() == ErrorKind::Invalid && refused.to_string().contains("keyring in both buckets"), "{refused}");
     }
     bench.plain.put("plain", "bytes").await.unwrap();
+    sealed.rename("tiger", "lynx").await.unwrap();
+    assert_eq!(sealed.get("lynx").await.unwrap(), "meow");
+    assert_eq!(sealed.head("tiger").await.unwrap_err().kind(), ErrorKind::NotFound);
     bench.plain.copy_to("plain", &backup, "plain", CopyOptions::default()).await.unwrap();
     assert_eq!(read(&backup, "plain").await.unwrap(), b"bytes");
 }

@@ -2,7 +2,10 @@
 //! capabilities for it, and make the result visible. Nothing they say is believed that can be asked of a node.
 
 mod check;
+mod copies;
+mod multipart;
 mod plan;
+mod trash;
 mod uploads;
 
 use std::collections::HashSet;
@@ -14,7 +17,7 @@ use cyxcloud_sdk::core::data::chunk::shard_len;
 use cyxcloud_sdk::core::data::manifest::{ChunkRecord, Copy};
 use cyxcloud_sdk::core::engine::Engine;
 use cyxcloud_sdk::core::id::{AccountId, BucketId, BucketName, ChunkId, ObjectKey, ShardKey};
-use cyxcloud_sdk::core::port::{Bucket, NewVersion};
+use cyxcloud_sdk::core::port::{Bucket, NewVersion, Object};
 use cyxcloud_sdk::credential::{Capability, Identity};
 use cyxcloud_sdk::transport::grpc::Addresses;
 use cyxcloud_sdk::wire::{self, object as convert};
@@ -66,6 +69,20 @@ impl Objects {
         }
     }
 
+    /// What a client wants to make, with only what it may say of it.
+    async fn new_version(&self, account: AccountId, new: Option<message::NewVersion>) -> Result<NewVersion> {
+        let new = wire::required(new, "object")?;
+        Ok(NewVersion {
+            bucket: self.bucket(account, &new.bucket_id).await?.id,
+            key: ObjectKey::new(new.key)?,
+            version: convert::version_id(&new.version)?,
+            etag: check::etag(new.etag)?,
+            modified: self.engine.now(),
+            metadata: check::metadata(convert::metadata(new.metadata))?,
+            precondition: convert::precondition(new.precondition)?,
+        })
+    }
+
     fn granted(&self, copy: Copy, capability: &Capability) -> message::PlannedCopy {
         message::PlannedCopy {
             copy: Some(convert::copy_message(copy)),
@@ -106,21 +123,20 @@ impl Objects {
 
     async fn complete(&self, account: AccountId, request: message::CompleteUploadRequest) -> Result<message::Object> {
         let upload = self.live_upload(account, &request.upload).await?;
-        let bucket = self.bucket(account, &request.bucket_id).await?;
-        let object = NewVersion {
-            bucket: bucket.id,
-            key: ObjectKey::new(request.key)?,
-            version: convert::version_id(&request.version)?,
-            etag: check::etag(request.etag)?,
-            modified: self.engine.now(),
-            metadata: check::metadata(convert::metadata(request.metadata))?,
-            precondition: convert::precondition(request.precondition)?,
-        };
-        let manifest = convert::manifest(request.manifest)?;
-        let chunks = request.chunks.into_iter().map(|chunk| convert::chunk(Some(chunk))).collect::<Result<Vec<_>>>()?;
+        let message::CompleteUploadRequest { bucket_id, key, version, etag, metadata, precondition, manifest, chunks, .. } = request;
+        let new = message::NewVersion { bucket_id, key, version, etag, metadata, precondition };
+        let object = self.new_version(account, Some(new)).await?;
+        let manifest = convert::manifest(manifest)?;
+        let chunks = chunks.into_iter().map(|chunk| convert::chunk(Some(chunk))).collect::<Result<Vec<_>>>()?;
         let staged = self.engine.stage_direct(upload.epoch, manifest, chunks).await?;
         Ok(convert::object_message(&self.engine.commit(staged, object).await?))
     }
+}
+
+/// An object as its owner sees it: what the shell keeps for itself is nobody else's business.
+fn shown(mut object: Object) -> Option<message::Object> {
+    object.head.metadata.system.clear();
+    Some(convert::object_message(&object))
 }
 
 fn at_most(count: usize, most: usize, what: &str) -> Result<()> {
@@ -272,10 +288,8 @@ impl ObjectService for Objects {
         let message::LocateObjectRequest { bucket_id, key } = request.into_inner();
         let find = async {
             let bucket = self.bucket(account, &bucket_id).await?;
-            let mut object = self.engine.meta().object(bucket.id, &ObjectKey::new(key)?).await?;
-            // What the shell keeps for itself is nobody else's business.
-            object.head.metadata.system.clear();
-            Ok(message::LocateObjectResponse { object: Some(convert::object_message(&object)), nodes: self.nodes() })
+            let object = self.engine.meta().object(bucket.id, &ObjectKey::new(key)?).await?;
+            Ok(message::LocateObjectResponse { object: shown(object), nodes: self.nodes() })
         };
         answer(find.await)
     }
@@ -313,5 +327,90 @@ impl ObjectService for Objects {
             Ok(message::DeleteObjectResponse { existed })
         };
         answer(delete.await)
+    }
+
+    async fn copy_object(&self, request: Request<message::CopyObjectRequest>) -> Result<Response<message::CopyObjectResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.copy(account, request.into_inner()).await.map(|object| message::CopyObjectResponse { object: shown(object) }))
+    }
+
+    async fn rename_object(
+        &self,
+        request: Request<message::RenameObjectRequest>,
+    ) -> Result<Response<message::RenameObjectResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.rename(account, request.into_inner()).await.map(|object| message::RenameObjectResponse { object: shown(object) }))
+    }
+
+    async fn get_usage(&self, request: Request<message::GetUsageRequest>) -> Result<Response<message::GetUsageResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.usage(account, &request.into_inner().bucket_id).await)
+    }
+
+    async fn list_trash(&self, request: Request<message::ListTrashRequest>) -> Result<Response<message::ListTrashResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.trash(account, request.into_inner()).await)
+    }
+
+    async fn restore_object(
+        &self,
+        request: Request<message::RestoreObjectRequest>,
+    ) -> Result<Response<message::RestoreObjectResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.restore(account, request.into_inner()).await.map(|object| message::RestoreObjectResponse { object: shown(object) }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: Request<message::CreateMultipartUploadRequest>,
+    ) -> Result<Response<message::CreateMultipartUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.create_multipart(account, request.into_inner()).await.map(|()| message::CreateMultipartUploadResponse {}))
+    }
+
+    async fn get_multipart_upload(
+        &self,
+        request: Request<message::GetMultipartUploadRequest>,
+    ) -> Result<Response<message::GetMultipartUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.get_multipart(account, &request.into_inner().multipart_id).await)
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: Request<message::ListMultipartUploadsRequest>,
+    ) -> Result<Response<message::ListMultipartUploadsResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.list_multipart(account, request.into_inner()).await)
+    }
+
+    async fn commit_part(&self, request: Request<message::CommitPartRequest>) -> Result<Response<message::CommitPartResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.commit_one_part(account, request.into_inner()).await.map(|()| message::CommitPartResponse {}))
+    }
+
+    async fn list_parts(&self, request: Request<message::ListPartsRequest>) -> Result<Response<message::ListPartsResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.parts(account, request.into_inner()).await)
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: Request<message::CompleteMultipartUploadRequest>,
+    ) -> Result<Response<message::CompleteMultipartUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(
+            self.complete_multipart(account, request.into_inner())
+                .await
+                .map(|object| message::CompleteMultipartUploadResponse { object: shown(object) }),
+        )
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: Request<message::AbortMultipartUploadRequest>,
+    ) -> Result<Response<message::AbortMultipartUploadResponse>, Status> {
+        let account = Caller::account(&request)?;
+        answer(self.abort_multipart(account, &request.into_inner().multipart_id).await.map(|()| message::AbortMultipartUploadResponse {}))
     }
 }

@@ -25,7 +25,12 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) async fn new(nodes: usize) -> Self {
-        let bench = Bench::new(&["--allow-node-cidr=127.0.0.0/8", "--scheme=4+2", "--repair=false"]).await;
+        Self::with(nodes, &[]).await
+    }
+
+    /// With more arguments of the gateway.
+    pub(super) async fn with(nodes: usize, more: &[&str]) -> Self {
+        let bench = Bench::new(&[&["--allow-node-cidr=127.0.0.0/8", "--scheme=4+2", "--repair=false"], more].concat()).await;
         let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let fleet = Self { bench, nodes: Mutex::default(), scratch };
         for _ in 0..nodes {
@@ -71,6 +76,13 @@ impl Fleet {
 
     fn id(&self, number: usize) -> NodeId {
         self.nodes.lock().unwrap()[number].node.id
+    }
+
+    /// A client with an access key of an account of its own.
+    pub(super) async fn stranger(&self) -> Cluster {
+        let pair = self.bench.gateway.keys.create("stranger").await.unwrap();
+        let gateway = self.bench.gateway.grpc_addr.to_string();
+        Cluster::connect(ConnectOptions::new(gateway, pair.access_key_id, pair.secret_access_key)).await.unwrap()
     }
 
     pub(super) async fn client(&self) -> Cluster {

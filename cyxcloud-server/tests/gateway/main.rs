@@ -8,6 +8,7 @@ mod encrypted;
 mod fake;
 mod http;
 mod living;
+mod objects;
 mod registering;
 mod sharing;
 #[path = "../../../cyxcloud-sdk/tests/object_store/suite.rs"]
