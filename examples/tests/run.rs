@@ -25,3 +25,15 @@ fn lose_four_nodes() {
     assert_eq!(printed.matches("all 5 objects read back, byte for byte").count(), 2, "{printed}");
     assert!(printed.contains("upkeep has made all of them again"), "{printed}");
 }
+
+#[test]
+fn embed_object_store() {
+    assert_eq!(printed("embed_object_store"), "a second create: refused\n2026/11/28: 24000000 bytes, noon is [12, 12, 12]\n");
+}
+
+#[test]
+fn encrypted_backup() {
+    let printed = printed("encrypted_backup");
+    assert!(printed.starts_with("without the key: backup/home/diary is encrypted"), "{printed}");
+    assert!(printed.contains("home/letters: Done") && printed.ends_with("1800000 bytes restored with the new key\n"), "{printed}");
+}

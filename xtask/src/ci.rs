@@ -1,5 +1,7 @@
 //! The gate, and the commands a developer runs before it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
 use crate::suites::Against;
@@ -7,6 +9,11 @@ use crate::{fuzz, heavy, meta, neon, sh, store_crash, suites};
 
 /// Crates that would bring a runtime, sockets or files into core.
 const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "reqwest", "rusqlite", "cyxcloud-sdk"];
+
+/// Crates that an application takes on with the SDK at most: by default, and with a cluster in memory alone.
+const SDK_CRATES: [(&[&str], usize); 2] = [(&[], 150), (&["--no-default-features"], 60)];
+/// What embedding a cluster of one process must not link.
+const NOT_EMBEDDED: [&str; 5] = ["tonic", "hyper", "axum", "reqwest", "tokio-postgres"];
 
 /// Every test there is.
 pub fn test() -> Result<()> {
@@ -46,6 +53,7 @@ pub fn gate() -> Result<()> {
     sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     sh::run("cargo", &["fmt", "--manifest-path", heavy::MANIFEST, "--all", "--check"])?;
     core_is_pure()?;
+    sdk_is_light()?;
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     sh::check(
         std::process::Command::new("cargo").args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
@@ -63,11 +71,34 @@ pub fn fix() -> Result<()> {
 }
 
 fn core_is_pure() -> Result<()> {
-    let tree = sh::output("cargo", &["tree", "-p", "cyxcloud-core", "-e", "normal", "--prefix", "none", "--format", "{p}"])?;
-    let names = tree.lines().filter_map(|line| line.split_whitespace().next());
-    let found: Vec<&str> = names.filter(|name| NOT_IN_CORE.contains(name)).collect();
-    if !found.is_empty() {
-        bail!("cyxcloud-core must stay pure but depends on {}", found.join(", "));
+    let crates = crates_of("cyxcloud-core", &[])?;
+    match crates.iter().find(|name| NOT_IN_CORE.contains(&name_of(name))) {
+        Some(found) => bail!("cyxcloud-core must stay pure but depends on {found}"),
+        None => Ok(()),
+    }
+}
+
+fn sdk_is_light() -> Result<()> {
+    for (features, most) in SDK_CRATES {
+        let crates = crates_of("cyxcloud-sdk", features)?;
+        println!("cyxcloud-sdk {}: {} crates", features.join(" "), crates.len());
+        if crates.len() >= most {
+            bail!("cyxcloud-sdk {} must stay under {most} crates", features.join(" "));
+        }
+        if let Some(found) = crates.iter().find(|name| NOT_EMBEDDED.contains(&name_of(name))) {
+            bail!("cyxcloud-sdk {} links {found}; keep it behind a feature", features.join(" "));
+        }
     }
     Ok(())
+}
+
+/// Every crate, with its version, that `package` is linked with.
+fn crates_of(package: &str, features: &[&str]) -> Result<BTreeSet<String>> {
+    let tree = ["tree", "-p", package, "-e", "normal", "--prefix", "none", "--no-dedupe", "--format", "{p}"];
+    let tree = sh::output("cargo", &[&tree, features].concat())?;
+    Ok(tree.lines().map(str::to_owned).collect())
+}
+
+fn name_of(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or("")
 }
