@@ -1,8 +1,8 @@
 //! Client-side encryption: objects are sealed before they leave this process, and opened after they came back.
 //!
 //! Nodes, gateways and metadata see ciphertext, and neither a password nor a key. Every object version has a random data key; each of its
-//! chunks is sealed under it with AES-256-GCM ([`cyxcloud_core::data::seal`]). The data key, wrapped under the key-encryption key of a
-//! [`Keyring`], lies in the object's user metadata as an [`Envelope`], which also tells every other client that the object is encrypted.
+//! chunks is sealed under it with AES-256-GCM (`cyxcloud_core::data::seal`). The data key, wrapped under the key-encryption key of a
+//! `Keyring`, lies in the object's user metadata as an `Envelope`, which also tells every other client that the object is encrypted.
 //!
 //! ```text
 //! password  --Argon2id-->  key-encryption key  --AES-256-GCM-->  data key   --AES-256-GCM-->  chunks
@@ -60,5 +60,5 @@ pub use self::{
     size::{plain_size, sealed_size},
 };
 
-/// Name of the [`Envelope`] in an object's user metadata. S3 clients see `x-amz-meta-cyx-encryption`.
+/// Name of the `Envelope` in an object's user metadata. S3 clients see `x-amz-meta-cyx-encryption`.
 pub const METADATA_NAME: &str = "cyx-encryption";

@@ -110,7 +110,7 @@ async fn parts_become_an_object() {
     let other = begun(&client, bucket.id(), "film/2");
     meta.create_upload(other.clone()).await.unwrap();
     let listed = meta.list_uploads(bucket.id(), "film", None, 1).await.unwrap();
-    assert_eq!(listed, [found.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&found));
     let next = meta.list_uploads(bucket.id(), "", Some(("film".into(), upload.id)), 10).await.unwrap();
     assert_eq!(next.iter().map(|upload| upload.id).collect::<Vec<_>>(), [other.id]);
 
