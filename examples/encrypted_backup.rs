@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("without the key: {refused}");
     }
 
-    // Somebody may have seen the key.
+    // A change of the key now and then. After a leak the backup is to be made anew: docs/encryption.md.
     let new = Keyring::new(Key::create_file(directory.path().join("new.key"))?);
     let mut rewrapped = backup.rewrap_all("home/", &new);
     while let Some((key, outcome)) = rewrapped.next().await {

@@ -138,6 +138,9 @@ impl Cluster {
     /// [`cyxcloud_core::ErrorKind::NotFound`] when the account has none of this name.
     pub async fn bucket(&self, name: &str) -> Result<Bucket> {
         let bucket = self.engine().meta().bucket(&BucketName::new(name)?).await?;
+        if bucket.name.as_str() != name {
+            return Err(Error::corrupt(format!("asked for bucket {name}, the metadata answer with {}", bucket.name)));
+        }
         if bucket.owner != self.inner.account {
             return Err(Error::not_found(format!("bucket {name} does not exist")));
         }

@@ -97,7 +97,9 @@ fn key(key_file: Option<&Path>, password_file: Option<&Path>, variable: &str) ->
     if let Some(path) = password_file {
         return Ok(Some(Key::from_password(&read_password(path)?)?));
     }
-    let Some(password) = std::env::var_os(variable).filter(|password| !password.is_empty()) else { return Ok(None) };
+    let Some(password) = std::env::var_os(variable) else { return Ok(None) };
+    // A command that failed to give one must not mean that nothing is encrypted.
+    ensure!(!password.is_empty(), "{variable} is set and empty; unset it to go without a password");
     let password = password.into_string().map(Zeroizing::new);
     Ok(Some(Key::from_password(&password.ok().with_context(|| format!("{variable} is not UTF-8"))?)?))
 }

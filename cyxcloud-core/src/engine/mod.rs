@@ -42,7 +42,7 @@ use crate::{Error, Result, Timestamp};
 
 pub use balance::Balanced;
 pub use durability::Durability;
-pub use events::Event;
+pub use events::{Event, Events};
 pub use gc::Collected;
 pub use get::ByteStream;
 pub use health::{ClusterHealth, NodeHealth};

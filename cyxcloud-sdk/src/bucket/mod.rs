@@ -178,6 +178,11 @@ impl Bucket {
             ErrorKind::NotFound => Error::not_found(format!("{}/{key} does not exist", self.name())),
             _ => e,
         })?;
+        // Whoever answers is not trusted with the name: a keyring opens an object under the name that was asked for.
+        if head.key.as_str() != key || head.size_bytes != manifest.size_bytes() {
+            let answer = format!("{} of {} bytes with a manifest of {}", head.key, head.size_bytes, manifest.size_bytes());
+            return Err(Error::corrupt(format!("asked for {}/{key}, the metadata answer with {answer}", self.name())));
+        }
         Ok(Object { head: self.encryption.shown(head), manifest })
     }
 }

@@ -49,7 +49,8 @@ impl Bucket {
     /// Wraps the data key of an object under the current key of `new`. The object's bytes are neither read nor moved. Called on a bucket with the keyring that
     /// opens the object; that of `new` may open it as well.
     ///
-    /// Who kept the old key and the old metadata can still open the bytes: an object whose key leaked has to be stored anew.
+    /// Who kept the old key and the old metadata can still open the bytes, and make others that open in their place: an object whose key leaked has to be
+    /// stored anew.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::Invalid`] when neither keyring has the key, [`ErrorKind::Corrupt`] when the metadata were changed,

@@ -31,12 +31,13 @@ impl Layout {
         Ok(Self { chunk_bytes, plain_chunk_bytes: chunk_bytes - TAG_BYTES as u64, sealed_bytes, plain_bytes })
     }
 
-    /// The chunks that `range` lies in. An empty object has one too, which proves that it is empty.
+    /// The chunks that `range` lies in. For a range without bytes, as of an empty object, it is the last one, which proves where the object ends.
     fn chunks(&self, range: &Range<u64>) -> Range<u64> {
-        if range.is_empty() && self.plain_bytes > 0 {
-            return 0..0;
+        if range.is_empty() {
+            let last = self.plain_bytes.div_ceil(self.plain_chunk_bytes).max(1) - 1;
+            return last..last + 1;
         }
-        range.start / self.plain_chunk_bytes..range.end.div_ceil(self.plain_chunk_bytes).max(1)
+        range.start / self.plain_chunk_bytes..range.end.div_ceil(self.plain_chunk_bytes)
     }
 
     /// The sealed bytes of a chunk.
@@ -70,9 +71,6 @@ pub(super) async fn open(
         return Err(Error::invalid(format!("range {range:?} lies outside an object of {} bytes", layout.plain_bytes)));
     }
     let chunks = layout.chunks(&range);
-    if chunks.is_empty() {
-        return Ok(stream::empty().boxed());
-    }
     let sealed = engine.read(manifest, layout.sealed(chunks.start).start..layout.sealed(chunks.end - 1).end).await?;
     let gather = move |(mut sealed, mut left): (Gather, Range<u64>)| async move {
         let Some(chunk) = left.next() else { return Ok(None) };

@@ -1,7 +1,7 @@
 //! Keys out of passwords: Argon2id, RFC 9106.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use cyxcloud_core::engine::Engine;
@@ -82,7 +82,8 @@ pub(super) struct Password {
     /// The same, new for every `Password`.
     pub salt: Salt,
     /// One is made at a time, whatever the number of readers: each needs its memory.
-    made: Mutex<VecDeque<(Salt, PasswordCost, Arc<Kek>)>>,
+    making: Mutex<()>,
+    made: Arc<Made>,
 }
 
 impl Password {
@@ -91,24 +92,48 @@ impl Password {
         if text.is_empty() {
             return Err(Error::invalid("the password is empty"));
         }
-        Ok(Self { text: Arc::new(Zeroizing::new(text.as_bytes().to_vec())), cost, salt: random()?, made: Mutex::default() })
+        Ok(Self {
+            text: Arc::new(Zeroizing::new(text.as_bytes().to_vec())),
+            cost,
+            salt: random()?,
+            making: Mutex::default(),
+            made: Arc::default(),
+        })
     }
 
-    /// The key for this salt and cost, made on the threads for CPU work unless it is remembered.
+    /// The key for this salt and cost, made on the threads for CPU work unless it is remembered. A reader that goes away meanwhile leaves it to the next.
     pub async fn kek(&self, engine: &Engine, salt: Salt, cost: PasswordCost) -> Result<Arc<Kek>> {
         cost.check()?;
-        let mut made = self.made.lock().await;
-        if let Some((.., kek)) = made.iter().find(|(s, c, _)| (*s, *c) == (salt, cost)) {
-            return Ok(kek.clone());
+        let _only = self.making.lock().await;
+        if let Some(kek) = remembered(&self.made, salt, cost) {
+            return Ok(kek);
         }
-        let text = self.text.clone();
-        let kek = Arc::new(Kek::new(engine.compute(move || derive(&text, &salt, cost)).await??));
-        if made.len() == REMEMBERED {
-            made.pop_front();
-        }
-        made.push_back((salt, cost, kek.clone()));
-        Ok(kek)
+        let (text, made, own) = (self.text.clone(), self.made.clone(), self.salt);
+        let make = move || {
+            // Its reader was dropped, and with him the turn, while this waited for a thread or worked.
+            if let Some(kek) = remembered(&made, salt, cost) {
+                return Ok(kek);
+            }
+            let kek = Arc::new(Kek::new(derive(&text, &salt, cost)?));
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            if made.len() == REMEMBERED
+                && let Some(oldest) = made.iter().position(|(salt, ..)| *salt != own)
+            {
+                // Never the one that is written with, whatever salts there are to be read.
+                made.remove(oldest);
+            }
+            made.push_back((salt, cost, kek.clone()));
+            Ok(kek)
+        };
+        engine.compute(make).await?
     }
+}
+
+type Made = std::sync::Mutex<VecDeque<(Salt, PasswordCost, Arc<Kek>)>>;
+
+fn remembered(made: &Made, salt: Salt, cost: PasswordCost) -> Option<Arc<Kek>> {
+    let made = made.lock().unwrap_or_else(PoisonError::into_inner);
+    made.iter().find(|(s, c, _)| (*s, *c) == (salt, cost)).map(|(.., kek)| kek.clone())
 }
 
 fn derive(password: &[u8], salt: &[u8], cost: PasswordCost) -> Result<Zeroizing<[u8; 32]>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use cyxcloud_core::data::seal::{Position, Sealer, TAG_BYTES};
 use cyxcloud_core::engine::Engine;
+use cyxcloud_core::policy::Policy;
 use cyxcloud_core::{Error, Result};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
@@ -25,6 +26,7 @@ pub(super) async fn prepare(
     mut options: PutOptions,
 ) -> Result<(Sealing, PutOptions)> {
     let chunk_size_bytes = options.chunk_size_bytes.unwrap_or(engine.policy().chunk_size_bytes);
+    Policy::check_chunk_size(chunk_size_bytes)?;
     options.size_bytes = options.size_bytes.map(|plain| sealed_size(plain, chunk_size_bytes)).transpose()?;
     // So that every sealed chunk is a chunk of the cluster.
     options.chunk_size_bytes = Some(chunk_size_bytes);
@@ -51,12 +53,14 @@ impl Sealing {
             body: body.map_err(|e| e.into()).boxed(),
             input: Bytes::new(),
             plain_chunk_bytes: self.chunk_size_bytes as usize - TAG_BYTES,
+            chunk: BytesMut::new(),
             next: Some(0),
         };
-        let chunks = stream::try_unfold(cutter, |mut cutter| async move { Ok(cutter.next().await?.map(|chunk| (chunk, cutter))) });
-        let seal = move |(position, mut chunk): (Position, BytesMut)| {
+        let cuts = stream::try_unfold(cutter, |mut cutter| async move { Ok(cutter.next().await?.map(|cut| (cut, cutter))) });
+        let seal = move |cut: Cut| {
             let (engine, sealer) = (engine.clone(), sealer.clone());
             async move {
+                let Cut::Chunk(position, mut chunk) = cut else { return Ok(Bytes::new()) };
                 let sealed = engine.compute(move || {
                     let tag = sealer.seal(position, &mut chunk)?;
                     chunk.extend_from_slice(&tag);
@@ -65,8 +69,15 @@ impl Sealing {
                 Ok(sealed.await??)
             }
         };
-        chunks.map_ok(seal).try_buffered(AHEAD).boxed()
+        cuts.map_ok(seal).try_buffered(AHEAD).boxed()
     }
+}
+
+/// What came of the body.
+enum Cut {
+    /// Some bytes, or none, that fill no chunk yet: whoever counts how long the body is silent hears that it is not.
+    Sign,
+    Chunk(Position, BytesMut),
 }
 
 /// Cuts a body into full chunks and a last one.
@@ -74,38 +85,33 @@ struct Cutter<'a> {
     body: BoxStream<'a, Result<Bytes, BoxError>>,
     input: Bytes,
     plain_chunk_bytes: usize,
+    chunk: BytesMut,
     /// Index of the next chunk; None after the last.
     next: Option<u32>,
 }
 
 impl Cutter<'_> {
-    async fn next(&mut self) -> Result<Option<(Position, BytesMut)>, BoxError> {
+    async fn next(&mut self) -> Result<Option<Cut>, BoxError> {
         let Some(index) = self.next else { return Ok(None) };
-        let mut chunk = BytesMut::new();
+        if self.input.is_empty() {
+            match self.body.next().await.transpose()? {
+                Some(piece) => self.input = piece,
+                None => {
+                    self.next = None;
+                    return Ok(Some(Cut::Chunk(Position { index, last: true }, std::mem::take(&mut self.chunk))));
+                }
+            }
+        }
+        let room_bytes = self.plain_chunk_bytes - self.chunk.len();
         // A full chunk is the last one only when nothing follows.
-        while self.fill().await? {
-            let room_bytes = self.plain_chunk_bytes - chunk.len();
-            if room_bytes == 0 {
-                self.next = Some(index.checked_add(1).ok_or_else(|| super::size::too_many((self.plain_chunk_bytes + TAG_BYTES) as u32))?);
-                return Ok(Some((Position { index, last: false }, chunk)));
-            }
-            if chunk.is_empty() && (index > 0 || self.input.len() >= room_bytes) {
-                chunk.reserve(self.plain_chunk_bytes + TAG_BYTES);
-            }
-            chunk.extend_from_slice(&self.input.split_to(room_bytes.min(self.input.len())));
+        if room_bytes == 0 && !self.input.is_empty() {
+            self.next = Some(index.checked_add(1).ok_or_else(|| super::size::too_many((self.plain_chunk_bytes + TAG_BYTES) as u32))?);
+            return Ok(Some(Cut::Chunk(Position { index, last: false }, std::mem::take(&mut self.chunk))));
         }
-        self.next = None;
-        Ok(Some((Position { index, last: true }, chunk)))
-    }
-
-    /// Fills `input` unless it has bytes. False at the end of the body.
-    async fn fill(&mut self) -> Result<bool, BoxError> {
-        while self.input.is_empty() {
-            match self.body.next().await {
-                None => return Ok(false),
-                Some(piece) => self.input = piece?,
-            }
+        if self.chunk.is_empty() && (index > 0 || self.input.len() >= room_bytes) {
+            self.chunk.reserve(self.plain_chunk_bytes + TAG_BYTES);
         }
-        Ok(true)
+        self.chunk.extend_from_slice(&self.input.split_to(room_bytes.min(self.input.len())));
+        Ok(Some(Cut::Sign))
     }
 }

@@ -25,7 +25,8 @@ pub fn sealed_size(plain_bytes: u64, chunk_size_bytes: u32) -> Result<u64> {
 /// # Errors
 /// [`cyxcloud_core::ErrorKind::Corrupt`] when no object has this size once it is sealed in such chunks.
 pub fn plain_size(sealed_bytes: u64, chunk_size_bytes: u32) -> Result<u64> {
-    let plain_bytes = sealed_bytes.saturating_sub(sealed_bytes.div_ceil(u64::from(chunk_size_bytes.max(1))) * TAG);
+    let tags_bytes = sealed_bytes.div_ceil(u64::from(chunk_size_bytes.max(1))).saturating_mul(TAG);
+    let plain_bytes = sealed_bytes.saturating_sub(tags_bytes);
     match sealed_size(plain_bytes, chunk_size_bytes) {
         Ok(sealed) if sealed == sealed_bytes => Ok(plain_bytes),
         _ => {
@@ -52,7 +53,7 @@ mod tests {
         for impossible in [0, 15, 1025, 1040, 2064, u64::MAX] {
             assert!(plain_size(impossible, 1024).is_err(), "{impossible}");
         }
-        assert!(plain_size(16, 0).is_err() && plain_size(16, u32::MAX).is_err());
+        assert!([0, 1, u32::MAX].iter().all(|chunk| plain_size(16, *chunk).is_err() && plain_size(u64::MAX, *chunk).is_err()));
         assert!(sealed_size(u64::MAX, 1024).is_err() && sealed_size((1 << 32) * 1008 + 1, 1024).is_err());
         assert_eq!(sealed_size((1 << 32) * 1008, 1024).unwrap(), (1 << 32) * 1024);
     }

@@ -12,7 +12,7 @@ use super::{CyxStore, api};
 use crate::core::engine::{NewPart, StageKind, StageOptions};
 use crate::core::id::{ObjectKey, UploadId, VersionId};
 use crate::core::port::{CompleteUpload, NewVersion, PartChoice, Upload};
-use crate::{Error, Precondition};
+use crate::{Bucket, Error, Precondition};
 use api::multipart::{MultipartStore, PartId};
 use api::path::Path;
 use api::{MultipartId, PutMultipartOptions, PutPayload, PutResult, Result};
@@ -36,8 +36,19 @@ impl CyxStore {
         Ok(id.to_string())
     }
 
-    async fn store_part(&self, id: UploadId, number: u32, data: PutPayload) -> crate::Result<PartId> {
+    /// The upload, if it is of this bucket and path.
+    async fn upload(&self, bucket: &Bucket, path: &Path, id: UploadId) -> crate::Result<Upload> {
+        bucket.encryption.refuse_parts()?;
+        let upload = bucket.cluster().engine().meta().upload(id).await?;
+        if upload.bucket == bucket.id() && upload.key.as_str() == key(path) {
+            return Ok(upload);
+        }
+        Err(Error::not_found(format!("{id} is no upload of {path} in {}", bucket.name())))
+    }
+
+    async fn store_part(&self, path: &Path, id: UploadId, number: u32, data: PutPayload) -> crate::Result<PartId> {
         let bucket = self.bucket().await.map_err(|error| Error::unavailable("the bucket cannot be opened").with_source(error))?;
+        self.upload(bucket, path, id).await?;
         let engine = bucket.cluster().engine();
         let size_bytes = Some(data.content_length() as u64);
         let options = StageOptions { bucket: Some(bucket.id()), size_bytes, ..StageKind::Part.into() };
@@ -51,6 +62,7 @@ impl CyxStore {
 
     async fn complete(&self, path: &Path, id: UploadId, parts: Vec<PartId>) -> crate::Result<PutResult> {
         let bucket = self.bucket().await.map_err(|error| Error::unavailable("the bucket cannot be opened").with_source(error))?;
+        let upload = self.upload(bucket, path, id).await?;
         let engine = bucket.cluster().engine();
         let choice = |(number, part): (u32, PartId)| {
             let version = version_id(&part.content_id).ok_or_else(|| Error::invalid(format!("{:?} is no part", part.content_id)))?;
@@ -59,7 +71,7 @@ impl CyxStore {
         let mut parts = parts;
         if parts.is_empty() {
             // An empty object is made of one empty part.
-            parts.push(self.store_part(id, 1, PutPayload::default()).await?);
+            parts.push(self.store_part(path, id, 1, PutPayload::default()).await?);
         }
         let parts = (1..).zip(parts).map(choice).collect::<crate::Result<_>>()?;
         let version = VersionId(engine.new_id());
@@ -69,7 +81,7 @@ impl CyxStore {
             version,
             etag: version.to_string(),
             modified: engine.now(),
-            metadata: engine.meta().upload(id).await?.metadata,
+            metadata: upload.metadata,
             precondition: Precondition::None,
         };
         Ok(put_result(engine.complete_upload(CompleteUpload { upload: id, parts, object }).await?.head))
@@ -91,7 +103,7 @@ impl MultipartStore for CyxStore {
             return Err(invalid(format!("an upload has at most {MAX_PARTS} parts")));
         }
         let stored = match upload_id(id) {
-            Ok(id) => self.store_part(id, part_idx as u32 + 1, data).await,
+            Ok(id) => self.store_part(path, id, part_idx as u32 + 1, data).await,
             Err(error) => Err(error),
         };
         stored.map_err(|error| failed(path, error))

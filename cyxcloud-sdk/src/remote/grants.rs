@@ -18,8 +18,12 @@ use crate::wire;
 
 /// Capabilities are used this long after they came; the gateway's live five minutes.
 const USE_MS: u64 = 4 * 60_000;
-/// Objects whose chunks are known to be theirs.
-const OPENED_OBJECTS: usize = 64;
+/// Chunks that are known to be of some object, beside those of the object that was used last.
+const OPENED_CHUNKS: usize = 1_000_000;
+/// Uploads kept before those that are over are looked for.
+const MANY_UPLOADS: usize = 1_000;
+/// A lease is not given up for as long after its time, which the gateway's clock tells.
+const UPLOAD_GRACE_MS: u64 = 3_600_000;
 /// Capabilities kept before the old ones are looked for.
 const MANY: usize = 20_000;
 
@@ -33,11 +37,21 @@ struct Opened {
 
 #[derive(Default)]
 struct Kept {
-    /// Names of uploads by the epoch of their lease.
-    uploads: BTreeMap<u64, Bytes>,
+    /// Names of uploads by the epoch of their lease, and when the lease was begun or kept last.
+    uploads: BTreeMap<u64, (Timestamp, Bytes)>,
     stores: BTreeMap<(NodeId, ShardKey), (Timestamp, Bytes)>,
     reads: BTreeMap<(NodeId, ShardKey), (Timestamp, Bytes)>,
     opened: VecDeque<Arc<Opened>>,
+}
+
+impl Kept {
+    /// The object of this chunk, which is forgotten last from now on: a long download asks again and again.
+    fn used(&mut self, chunk: &ChunkId) -> Option<Arc<Opened>> {
+        let at = self.opened.iter().position(|opened| opened.chunks.contains(chunk))?;
+        let opened = self.opened.remove(at)?;
+        self.opened.push_front(opened.clone());
+        Some(opened)
+    }
 }
 
 pub(super) struct Grants {
@@ -58,17 +72,27 @@ impl Grants {
 
     /// Remembers what the upload under `epoch` is called.
     pub(super) fn begin(&self, epoch: u64, upload: Bytes) {
-        self.kept().uploads.insert(epoch, upload);
+        let now = self.env.now();
+        let mut kept = self.kept();
+        if kept.uploads.len() > MANY_UPLOADS {
+            // Those of writers that were dropped, whose leases ran out.
+            kept.uploads.retain(|_, (used, _)| now <= used.plus_ms(UPLOAD_GRACE_MS));
+        }
+        kept.uploads.insert(epoch, (now, upload));
     }
 
     /// What the upload under `epoch` is called.
     pub(super) fn upload(&self, epoch: u64) -> Result<Bytes> {
-        self.kept().uploads.get(&epoch).cloned().ok_or_else(|| Error::conflict(format!("no upload of this client has epoch {epoch}")))
+        let now = self.env.now();
+        let mut kept = self.kept();
+        let upload = kept.uploads.get_mut(&epoch).ok_or_else(|| Error::conflict(format!("no upload of this client has epoch {epoch}")))?;
+        upload.0 = now;
+        Ok(upload.1.clone())
     }
 
     /// Forgets an upload that has ended.
     pub(super) fn end(&self, epoch: u64) -> Option<Bytes> {
-        self.kept().uploads.remove(&epoch)
+        self.kept().uploads.remove(&epoch).map(|(_, upload)| upload)
     }
 
     /// Remembers whose the chunks of an object are.
@@ -81,7 +105,13 @@ impl Grants {
         let mut kept = self.kept();
         kept.opened.retain(|opened| opened.version != version);
         kept.opened.push_front(Arc::new(Opened { bucket, key, version, chunks }));
-        kept.opened.truncate(OPENED_OBJECTS);
+        let mut chunks = 0;
+        let fits = |opened: &Arc<Opened>| {
+            chunks += opened.chunks.len();
+            chunks <= OPENED_CHUNKS
+        };
+        let fitting = kept.opened.iter().map(fits).take_while(|fits| *fits).count();
+        kept.opened.truncate(fitting.max(1));
     }
 
     /// The records of chunks of objects that were opened here, with the right to read their shards; None for others.
@@ -89,7 +119,7 @@ impl Grants {
         let mut records = vec![None; ids.len()];
         let mut left: Vec<usize> = (0..ids.len()).collect();
         while let Some(first) = left.first() {
-            let opened = self.kept().opened.iter().find(|opened| opened.chunks.contains(&ids[*first])).cloned();
+            let opened = self.kept().used(&ids[*first]);
             let Some(opened) = opened else {
                 left.remove(0);
                 continue;

@@ -82,7 +82,18 @@ async fn an_upload_that_is_dropped_or_aborted_shows_nothing() {
 async fn an_upload_waits_for_slow_applications_and_tells_what_failed() {
     let policy = cyxcloud_sdk::Policy { body_idle_ms: 300, ..cyxcloud_sdk::Policy::default() };
     let cluster = cyxcloud_sdk::Cluster::builder().policy(policy).in_memory().await.unwrap();
-    let store = CyxStore::new(cluster.create_bucket("slow").await.unwrap());
+    let bucket = cluster.create_bucket("slow").await.unwrap();
+    #[cfg(feature = "encryption")]
+    {
+        use cyxcloud_sdk::encryption::{Key, Keyring};
+        let scratch = tempfile::tempdir().unwrap();
+        let keyring = Keyring::new(Key::create_file(scratch.path().join("key")).unwrap());
+        waits(CyxStore::new(bucket.clone().with_encryption(keyring))).await;
+    }
+    waits(CyxStore::new(bucket)).await;
+}
+
+async fn waits(store: CyxStore) {
     let mut upload = store.put_multipart(&Path::from("key")).await.unwrap();
     upload.put_part("one ".into()).await.unwrap();
     // Thrice as long as a body may be silent.
@@ -124,11 +135,14 @@ async fn what_cannot_be_kept_is_refused() {
 async fn keys_that_are_no_paths_are_not_listed_and_do_no_harm() {
     let (store, cluster) = in_memory().await;
     let bucket = cluster.bucket("suite").await.unwrap();
-    for key in ["a//b", "a/", "a/b", "a%2Fb"] {
+    for key in ["a//b", "a/", "a/b", "a%2Fb", "/b", "//"] {
         bucket.put(key, "x").await.unwrap();
     }
     let listed = paths(&store).await;
     assert!(listed.contains(&"a/b".to_owned()) && !listed.contains(&"a//b".to_owned()) && !listed.contains(&"a".to_owned()), "{listed:?}");
+    // Not the root as a directory of itself.
+    let root = store.list_with_delimiter(None).await.unwrap();
+    assert_eq!(root.common_prefixes, [Path::from("a")]);
     let encoded = Path::parse("a%2Fb").unwrap();
     assert_eq!(store.get(&encoded).await.unwrap().bytes().await.unwrap(), "x");
 }
@@ -154,7 +168,7 @@ async fn an_encrypted_bucket_is_a_store_like_others() {
     let scratch = tempfile::tempdir().unwrap();
     let keyring = Keyring::new(Key::create_file(scratch.path().join("key")).unwrap());
     let store = CyxStore::new(cluster.bucket("suite").await.unwrap().with_encryption(keyring));
-    let (path, bytes) = (Path::from("a/b"), vec![7; 9 << 20]);
+    let (path, bytes) = (Path::from("a/b"), cyxcloud_sdk::core::testing::SplitMix64(7).bytes(9 << 20));
     let mut upload = store.put_multipart(&path).await.unwrap();
     for part in bytes.chunks(5 << 20) {
         upload.put_part(PutPayload::from(part.to_vec())).await.unwrap();
@@ -165,10 +179,14 @@ async fn an_encrypted_bucket_is_a_store_like_others() {
     assert_eq!(meta.size, bytes.len() as u64);
     let ranges = [0..10, (4 << 20) - 20..(4 << 20) + 20, meta.size - 3..meta.size];
     let read = store.get_ranges(&Path::from("c"), &ranges).await.unwrap();
-    assert_eq!(read.iter().map(|part| part.len()).collect::<Vec<_>>(), [10, 40, 3]);
-    assert!(read.iter().all(|part| part.iter().all(|byte| *byte == 7)));
+    assert!(ranges.iter().zip(&read).all(|(range, read)| bytes[range.start as usize..range.end as usize] == read[..]));
     let sealed = CyxStore::new(cluster.bucket("suite").await.unwrap());
     assert!(sealed.get(&Path::from("c")).await.is_err());
     let refused = store.create_multipart(&path).await.unwrap_err();
     assert!(matches!(refused, Error::NotSupported { .. }), "{refused}");
+    // Nor when somebody without the key began it.
+    let id = sealed.create_multipart(&path).await.unwrap();
+    let part = sealed.put_part(&path, &id, 0, "readable".into()).await.unwrap();
+    assert!(store.put_part(&path, &id, 0, "secret".into()).await.is_err());
+    assert!(store.complete_multipart(&path, &id, vec![part]).await.is_err());
 }

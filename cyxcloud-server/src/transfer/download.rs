@@ -52,7 +52,8 @@ pub async fn download(args: DownloadArgs) -> Result<()> {
     }
     let target = target(&file, &key).await?;
     // Beside the target, so that it can be moved there in one step.
-    let part = target.with_file_name(format!(".{}.part-{}", target.file_name().unwrap_or_default().to_string_lossy(), std::process::id()));
+    let random: String = cluster.engine().new_id().iter().map(|byte| format!("{byte:02x}")).collect();
+    let part = target.with_file_name(format!(".{}.part-{random}", target.file_name().unwrap_or_default().to_string_lossy()));
     let written = write(&head, body, &part, &target).await;
     if written.is_err() {
         // What cannot be removed either is a hidden file with a telling name.
@@ -83,7 +84,8 @@ async fn target(file: &str, key: &str) -> Result<PathBuf> {
 }
 
 async fn write(head: &ObjectHead, body: ByteStream, part: &Path, target: &Path) -> Result<()> {
-    let mut out = File::create(part).await?;
+    // Whatever lies there already is somebody else's.
+    let mut out = File::create_new(part).await?;
     copy(head, body, &mut out).await?;
     out.sync_all().await?;
     Ok(fs::rename(part, target).await?)

@@ -66,6 +66,7 @@ pub async fn upload(args: UploadArgs) -> Result<()> {
         }
     });
     let mut target = cluster.ensure_bucket(&bucket).await?;
+    let encrypted = keyring.is_some();
     if let Some(keyring) = keyring {
         target = target.with_encryption(keyring);
     }
@@ -76,10 +77,11 @@ pub async fn upload(args: UploadArgs) -> Result<()> {
     if args.remote.connect.json {
         let line = json!({
             "bucket": bucket, "key": key, "size_bytes": head.size_bytes, "etag": head.etag, "version": head.version.to_string(), "seconds": seconds,
+            "encrypted": encrypted,
         });
         println!("{line}");
     } else {
-        println!("{bucket}/{key}: {} bytes in {seconds:.1} s", head.size_bytes);
+        println!("{bucket}/{key}: {} bytes{} in {seconds:.1} s", head.size_bytes, if encrypted { ", encrypted," } else { "" });
     }
     Ok(())
 }

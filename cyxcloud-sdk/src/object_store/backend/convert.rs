@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::api;
 use crate::core::id::VersionId;
+use crate::encryption::METADATA_NAME;
 use crate::{Error, ErrorKind, Metadata, ObjectHead};
 use api::path::Path;
 use api::{Attribute, Attributes, ObjectMeta, Result, TagSet};
@@ -29,7 +30,7 @@ pub(crate) fn key(location: &Path) -> &str {
 
 /// The path of a key; None for keys that no path says exactly.
 pub(crate) fn path(key: &str) -> Option<Path> {
-    Path::parse(key).ok().filter(|path| path.as_ref() == key)
+    Path::parse(key).ok().filter(|path| !key.is_empty() && path.as_ref() == key)
 }
 
 pub(crate) fn version_id(version: &str) -> Option<VersionId> {
@@ -86,6 +87,9 @@ pub(crate) fn metadata(attributes: &Attributes, tags: &TagSet) -> Result<Metadat
         if let Some((_, header)) = HEADERS.iter().find(|(known, _)| known == attribute) {
             metadata.headers.insert((*header).to_owned(), value);
         } else if let Attribute::Metadata(name) = attribute {
+            if name == METADATA_NAME {
+                return Err(unsupported("the mark of encrypted objects is no attribute; use a bucket with a keyring"));
+            }
             metadata.user.insert(name.clone().into_owned(), value);
         } else {
             return Err(unsupported("there is only one storage class"));
@@ -96,7 +100,12 @@ pub(crate) fn metadata(attributes: &Attributes, tags: &TagSet) -> Result<Metadat
 
 pub(crate) fn attributes(metadata: &Metadata) -> Attributes {
     let header = |(attribute, name): &(Attribute, &str)| Some((attribute.clone(), metadata.headers.get(*name)?.clone()));
-    let user = metadata.user.iter().map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone()));
+    // The mark of encryption belongs to the stored bytes. Given out with readable ones it would come back with them, and they could not be read then.
+    let user = metadata
+        .user
+        .iter()
+        .filter(|(name, _)| *name != METADATA_NAME)
+        .map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone()));
     HEADERS.iter().filter_map(header).chain(user).collect()
 }
 

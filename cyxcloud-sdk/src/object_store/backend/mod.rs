@@ -113,11 +113,15 @@ impl ObjectStore for CyxStore {
             PutMode::Update(_) => return Err(invalid("an update needs the entity tag of what it replaces")),
         };
         let options = PutOptions { metadata: metadata(&opts.attributes, &opts.tags)?, precondition, ..PutOptions::default() };
-        self.write(location, payload, options).await.map_err(|error| match (error.kind(), &opts.mode) {
-            (ErrorKind::Precondition, PutMode::Create) => exists(location, error),
-            (ErrorKind::NotFound, PutMode::Update(_)) => replaced(location),
-            _ => failed(location, error),
-        })
+        match (self.write(location, payload, options).await, &opts.mode) {
+            (Ok(stored), _) => Ok(stored),
+            (Err(error), PutMode::Create) if error.kind() == ErrorKind::Precondition => Err(exists(location, error)),
+            // The object is gone, unless it is the bucket.
+            (Err(error), PutMode::Update(_)) if error.kind() == ErrorKind::NotFound && self.bucket().await?.usage().await.is_ok() => {
+                Err(replaced(location))
+            }
+            (Err(error), _) => Err(failed(location, error)),
+        }
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {

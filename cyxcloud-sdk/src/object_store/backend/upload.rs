@@ -29,6 +29,8 @@ pub(super) struct Upload {
     pieces: mpsc::UnboundedSender<Piece>,
     stored: Shared<BoxFuture<'static, crate::Result<ObjectHead>>>,
     task: Arc<AbortOnDrop>,
+    /// Whether all parts were given: what is stored may be becoming visible.
+    is_ended: bool,
 }
 
 struct AbortOnDrop(AbortHandle);
@@ -50,7 +52,7 @@ impl Upload {
         });
         let abort = AbortOnDrop(task.abort_handle());
         let stored = async move { task.await.unwrap_or_else(|_| Err(Error::conflict("the upload was aborted"))) };
-        Self { location: location.clone(), pieces, stored: stored.boxed().shared(), task: Arc::new(abort) }
+        Self { location: location.clone(), pieces, stored: stored.boxed().shared(), task: Arc::new(abort), is_ended: false }
     }
 }
 
@@ -105,12 +107,16 @@ impl MultipartUpload for Upload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         // Completed again it answers as before.
+        self.is_ended = true;
         let _ = self.pieces.unbounded_send(Piece::End);
         self.stored.clone().await.map(put_result).map_err(|error| failed(&self.location, error))
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.task.0.abort();
+        // A commit that has begun is waited for: whether the object became visible is not unknown then.
+        if !self.is_ended {
+            self.task.0.abort();
+        }
         match self.stored.clone().await {
             Ok(_) => Err(failed(&self.location, Error::conflict("the upload is complete; delete the object instead"))),
             Err(_) => Ok(()),

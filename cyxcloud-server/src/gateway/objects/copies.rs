@@ -20,14 +20,14 @@ impl Objects {
         let message::CopyObjectRequest { source_bucket_id, source_key, source_version, object } = request;
         let (source, object) = self.source(account, (&source_bucket_id, source_key, &source_version), object).await?;
         let Source { bucket: source_bucket, key: source_key, version: source_version } = source;
-        self.engine.meta().copy_object(CopyObject { source_bucket, source_key, source_version, object }).await
+        self.engine.copy_object(CopyObject { source_bucket, source_key, source_version, object }).await
     }
 
     pub(super) async fn rename(&self, account: AccountId, request: message::RenameObjectRequest) -> Result<Object> {
         let message::RenameObjectRequest { source_bucket_id, source_key, source_version, object } = request;
         let (source, object) = self.source(account, (&source_bucket_id, source_key, &source_version), object).await?;
         let Source { bucket: source_bucket, key: source_key, version: source_version } = source;
-        self.engine.meta().rename_object(RenameObject { source_bucket, source_key, source_version, object }).await
+        self.engine.rename_object(RenameObject { source_bucket, source_key, source_version, object }).await
     }
 
     /// The source and what it becomes. Checksums and sizes of parts belong to the bytes: they go along, though the client never saw them.

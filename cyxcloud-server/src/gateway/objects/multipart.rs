@@ -15,6 +15,8 @@ use super::{MAX_LIST, Objects, check};
 
 /// References to chunks in one list of parts: some MiB.
 const MAX_REFS: usize = 100_000;
+/// The least that chunks of parts must hold on average, where the cluster's own are not smaller.
+const LEAST_CHUNK_BYTES: u32 = 64 << 10;
 
 impl Objects {
     /// The upload, if it is in a bucket of the caller's: others need not even learn that it exists.
@@ -74,9 +76,20 @@ impl Objects {
             system: BTreeMap::new(),
         };
         let manifest = Manifest { content: Content::Chunks(convert::refs(&part_chunks)?) };
+        self.require_compact(&manifest)?;
         let chunks = chunks.into_iter().map(|chunk| object::chunk(Some(chunk))).collect::<Result<Vec<_>>>()?;
         let staged = self.engine.stage_direct(lease.epoch, manifest, chunks).await?;
         self.engine.commit_part(staged, upload.id, part).await.map(drop)
+    }
+
+    /// A part of very many tiny chunks would cost little quota and much memory, here and in the metadata store, whenever its upload is looked at.
+    fn require_compact(&self, manifest: &Manifest) -> Result<()> {
+        let least_bytes = u64::from(LEAST_CHUNK_BYTES.min(self.engine.policy().chunk_size_bytes));
+        let most = manifest.size_bytes() / least_bytes + 1;
+        if manifest.chunks().len() as u64 <= most {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("the chunks of a part but the last must have {least_bytes} bytes on average")))
     }
 
     pub(super) async fn parts(&self, account: AccountId, request: message::ListPartsRequest) -> Result<message::ListPartsResponse> {
@@ -98,7 +111,7 @@ impl Objects {
         let upload = self.multipart(account, &multipart_id).await?;
         let object = self.new_version(account, object).await?;
         let parts = parts.iter().map(convert::choice).collect::<Result<_>>()?;
-        self.engine.meta().complete_upload(CompleteUpload { upload: upload.id, parts, object }).await
+        self.engine.complete_upload(CompleteUpload { upload: upload.id, parts, object }).await
     }
 
     pub(super) async fn abort_multipart(&self, account: AccountId, id: &[u8]) -> Result<()> {

@@ -25,7 +25,7 @@ impl Objects {
         let message::RestoreObjectRequest { bucket_id, key, version, precondition } = request;
         let bucket = self.bucket(account, &bucket_id).await?;
         let (key, version) = (ObjectKey::new(key)?, convert::version_id(&version)?);
-        self.engine.meta().restore_object(bucket.id, &key, version, convert::precondition(precondition)?).await
+        self.engine.restore_object(bucket.id, &key, version, convert::precondition(precondition)?).await
     }
 
     pub(super) async fn usage(&self, account: AccountId, bucket_id: &[u8]) -> Result<message::GetUsageResponse> {
