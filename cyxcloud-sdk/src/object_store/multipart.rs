@@ -47,7 +47,7 @@ impl CyxStore {
     }
 
     async fn store_part(&self, path: &Path, id: UploadId, number: u32, data: PutPayload) -> crate::Result<PartId> {
-        let bucket = self.bucket().await.map_err(|error| Error::unavailable("the bucket cannot be opened").with_source(error))?;
+        let bucket = self.opened().await?;
         self.upload(bucket, path, id).await?;
         let engine = bucket.cluster().engine();
         let size_bytes = Some(data.content_length() as u64);
@@ -61,7 +61,7 @@ impl CyxStore {
     }
 
     async fn complete(&self, path: &Path, id: UploadId, parts: Vec<PartId>) -> crate::Result<PutResult> {
-        let bucket = self.bucket().await.map_err(|error| Error::unavailable("the bucket cannot be opened").with_source(error))?;
+        let bucket = self.opened().await?;
         let upload = self.upload(bucket, path, id).await?;
         let engine = bucket.cluster().engine();
         let choice = |(number, part): (u32, PartId)| {

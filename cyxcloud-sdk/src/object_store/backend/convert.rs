@@ -1,7 +1,5 @@
 //! Between the types of the crate and ours.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 
 use super::api;
@@ -107,9 +105,4 @@ pub(crate) fn attributes(metadata: &Metadata) -> Attributes {
         .filter(|(name, _)| *name != METADATA_NAME)
         .map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone()));
     HEADERS.iter().filter_map(header).chain(user).collect()
-}
-
-/// How long to wait, as far as a timer reaches.
-pub(crate) fn millis(ms: u64) -> Duration {
-    Duration::from_millis(ms)
 }

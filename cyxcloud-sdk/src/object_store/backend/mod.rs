@@ -53,11 +53,13 @@ impl CyxStore {
     /// # Errors
     /// When the cluster cannot be opened or reached, or has no such bucket.
     pub async fn bucket(&self) -> Result<&Bucket> {
+        self.opened().await.map_err(|error| failed(&Path::default(), error))
+    }
+
+    pub(crate) async fn opened(&self) -> crate::Result<&Bucket> {
         match &*self.source {
             Source::Open(bucket) => Ok(bucket),
-            Source::Closed(builder, opened) => {
-                opened.get_or_try_init(|| builder.open()).await.map_err(|error| failed(&Path::default(), error))
-            }
+            Source::Closed(builder, opened) => opened.get_or_try_init(|| builder.open()).await,
         }
     }
 
@@ -77,8 +79,8 @@ impl CyxStore {
         }
     }
 
-    async fn write(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult, crate::Error> {
-        let bucket = self.bucket().await.map_err(|error| crate::Error::unavailable("the bucket cannot be opened").with_source(error))?;
+    async fn write(&self, location: &Path, payload: PutPayload, options: PutOptions) -> crate::Result<PutResult> {
+        let bucket = self.opened().await?;
         let options = PutOptions { size_bytes: Some(payload.content_length() as u64), ..options };
         let pieces = stream::iter(payload.into_iter().map(Ok::<Bytes, crate::Error>));
         bucket.put_stream(key(location), pieces, options).await.map(put_result)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{self, Stream, StreamExt};
 use tokio::task::AbortHandle;
 
-use super::convert::{failed, key, millis};
+use super::convert::{failed, key};
 use super::{api, put_result};
 use crate::bucket::{Bucket, PutOptions};
 use crate::{Error, ObjectHead};
@@ -73,7 +74,7 @@ fn body(pieces: mpsc::UnboundedReceiver<Piece>, patience_ms: u64) -> impl Stream
                 // Who does not wait for it need not hear it.
                 let _ = heard.send(());
             }
-            match tokio::time::timeout(millis(patience_ms), taking.pieces.next()).await {
+            match tokio::time::timeout(Duration::from_millis(patience_ms), taking.pieces.next()).await {
                 Ok(Some(Piece::Part(payload, heard))) => {
                     taking.part = payload.into_iter().collect();
                     taking.part.reverse();
