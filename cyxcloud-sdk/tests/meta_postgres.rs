@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -37,12 +38,32 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
 }
 
-/// The URL of a new database.
-fn database() -> String {
+/// A new database, named by its URL. It goes with its case: two hundred of them would be gigabytes.
+struct Database {
+    name: String,
+    url: String,
+}
+
+impl Deref for Database {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // The server may be gone with a failed case already; the directory of all goes with it.
+        let _ = server().psql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+fn database() -> Database {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let name = format!("case_{}", LAST.fetch_add(1, Ordering::Relaxed));
     server().psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE migrated")).unwrap();
-    server().url(&name)
+    Database { url: server().url(&name), name }
 }
 
 pub fn run<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F) {

@@ -117,10 +117,13 @@ impl Postgres {
             // Several of them may share a small machine.
             "shared_buffers=128MB".to_owned(),
         ];
+        // What need not survive a crash need not fill a small disk with its log either.
+        let small_log = ["min_wal_size=32MB".to_owned(), "max_wal_size=64MB".to_owned()];
+        let small_log = small_log.into_iter().filter(|_| !self.settings.fsync);
         let mut command: Vec<String> =
             vec![self.bin.join("postgres").display().to_string(), "-D".into(), self.data().display().to_string()];
         command.extend(["-p".to_owned(), self.port.to_string()]);
-        command.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+        command.extend(settings.into_iter().chain(small_log).flat_map(|setting| ["-c".to_owned(), setting]));
         let command = as_postgres(command);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         self.server = Some(Guarded::start(&self.directory, &command)?);
