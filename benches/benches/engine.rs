@@ -71,7 +71,7 @@ fn engine(criterion: &mut Criterion<CpuTime>) {
         let ports = Ports { meta: Arc::new(MemoryMeta::new(env.clone())), transport: nodes.clone(), members: nodes, env };
         let engine = Engine::new(ports, Policy::default()).expect("the default policy is valid");
         let bucket = BucketName::new("bucket").expect("a legal name");
-        let bucket = Bucket { id: BUCKET, name: bucket, owner: AccountId([0; 16]), created: engine.now() };
+        let bucket = Bucket { id: BUCKET, name: bucket, owner: AccountId([0; 16]), created: engine.now(), settings: Default::default() };
         block_on(engine.meta().create_bucket(bucket)).expect("it is the first");
         let bytes = bodies::object(1, size);
         group.throughput(Throughput::Bytes(size as u64));

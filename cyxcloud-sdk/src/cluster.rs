@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cyxcloud_core::engine::{ClusterHealth, Engine, Event};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName};
-use cyxcloud_core::port::{self, AccountUsage};
+use cyxcloud_core::port::{self, AccountUsage, BucketSettings};
 use cyxcloud_core::{Error, ErrorKind, Result};
 use futures::stream::{BoxStream, StreamExt};
 
@@ -110,10 +110,18 @@ impl Cluster {
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::AlreadyExists`] when the name is taken, [`cyxcloud_core::ErrorKind::Invalid`] when it is not a bucket name.
     pub async fn create_bucket(&self, name: &str) -> Result<Bucket> {
+        self.create_bucket_with(name, BucketSettings::default()).await
+    }
+
+    /// Makes a bucket with a scheme, chunk size or write quorum of its own.
+    ///
+    /// # Errors
+    /// Those of [`Cluster::create_bucket`], [`cyxcloud_core::ErrorKind::Invalid`] also for impossible settings.
+    pub async fn create_bucket_with(&self, name: &str, settings: BucketSettings) -> Result<Bucket> {
         let engine = self.engine();
         let name = BucketName::new(name)?;
         let id = BucketId(engine.new_id());
-        let bucket = port::Bucket { id, name, owner: self.inner.account, created: engine.now() };
+        let bucket = port::Bucket { id, name, owner: self.inner.account, created: engine.now(), settings };
         engine.meta().create_bucket(bucket.clone()).await?;
         Ok(Bucket::new(self.clone(), bucket))
     }

@@ -50,7 +50,7 @@ pub use cyxcloud_core as core;
 pub use cyxcloud_core::data::erasure::Scheme;
 pub use cyxcloud_core::engine::{ClusterHealth, Durability, Event, ListQuery, Listing, Report, Schedule};
 pub use cyxcloud_core::policy::Policy;
-pub use cyxcloud_core::port::{AccountUsage, Metadata, ObjectHead, Precondition, ScanStart, Trashed, Usage};
+pub use cyxcloud_core::port::{AccountUsage, BucketSettings, Metadata, ObjectHead, Precondition, ScanStart, Trashed, Usage};
 pub use cyxcloud_core::{Error, ErrorKind, Result};
 #[cfg(feature = "directory")]
 pub use directory_lock::DirectoryLock;

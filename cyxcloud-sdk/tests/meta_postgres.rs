@@ -90,7 +90,7 @@ async fn open(url: &str) -> PostgresMeta {
 
 async fn make_bucket(meta: &PostgresMeta) {
     let name = BucketName::new("first").unwrap();
-    meta.create_bucket(Bucket { id: BUCKET, name, owner: OWNER, created: NOW }).await.unwrap();
+    meta.create_bucket(Bucket { id: BUCKET, name, owner: OWNER, created: NOW, settings: Default::default() }).await.unwrap();
 }
 
 /// 10+4 chunks of 4 MiB on nodes 1 to 14.

@@ -90,7 +90,10 @@ async fn memory() -> (Arc<MemoryMeta>, VirtualTime) {
     let clock = VirtualTime::new(1);
     let inner = Arc::new(MemoryMeta::new(Arc::new(clock.clone())));
     let name = BucketName::new("first").unwrap();
-    inner.create_bucket(Bucket { id: BUCKET, name, owner: AccountId([1; 16]), created: Timestamp(1) }).await.unwrap();
+    inner
+        .create_bucket(Bucket { id: BUCKET, name, owner: AccountId([1; 16]), created: Timestamp(1), settings: Default::default() })
+        .await
+        .unwrap();
     (inner, clock)
 }
 

@@ -9,7 +9,7 @@ use cyxcloud_core::data::chunk::chunk_id;
 use cyxcloud_core::data::erasure::Scheme;
 use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, NodeId, ObjectKey, ShardRoot, VersionId};
-use cyxcloud_core::port::{Bucket, CommitObject, Fate, Meta, Metadata, NewVersion, NoteName, Object, Precondition, Usage};
+use cyxcloud_core::port::{Bucket, BucketSettings, CommitObject, Fate, Meta, Metadata, NewVersion, NoteName, Object, Precondition, Usage};
 use cyxcloud_core::testing::meta_suite::Fixture;
 use cyxcloud_core::testing::{SplitMix64, VirtualTime};
 use cyxcloud_core::{ErrorKind, Result, Timestamp};
@@ -43,7 +43,7 @@ const BUCKET: BucketId = BucketId([1; 16]);
 
 async fn make_bucket(meta: &SqliteMeta) {
     let name = BucketName::new("first").unwrap();
-    meta.create_bucket(Bucket { id: BUCKET, name, owner: AccountId([1; 16]), created: NOW }).await.unwrap();
+    meta.create_bucket(Bucket { id: BUCKET, name, owner: AccountId([1; 16]), created: NOW, settings: Default::default() }).await.unwrap();
 }
 
 /// 10+4 chunks of 4 MiB, as a cluster of many nodes has them.
@@ -160,6 +160,10 @@ fn a_file_of_version_1_is_brought_up_to_date() {
         let meta = open(&path).await.unwrap();
         assert_eq!(meta.usage(first).await.unwrap(), held);
         assert_eq!(meta.usage(empty).await.unwrap(), Usage::default());
+        let buckets = meta.list_buckets(AccountId([1; 16])).await.unwrap();
+        assert!(buckets.iter().all(|bucket| bucket.settings == BucketSettings::default()));
+        let own = BucketSettings { chunk_size_bytes: Some(4096), ..BucketSettings::default() };
+        meta.set_bucket_settings(first, own).await.unwrap();
         meta.delete_bucket(empty).await.unwrap();
         drop(meta);
 

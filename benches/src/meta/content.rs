@@ -21,7 +21,9 @@ const CHUNK_BYTES: u32 = 4 << 20;
 /// The store's.
 pub async fn make_bucket(meta: &dyn Meta) -> Result<()> {
     let name = BucketName::new("bench")?;
-    Ok(meta.create_bucket(Bucket { id: BUCKET, name, owner: AccountId([1; 16]), created: Timestamp(0) }).await?)
+    Ok(meta
+        .create_bucket(Bucket { id: BUCKET, name, owner: AccountId([1; 16]), created: Timestamp(0), settings: Default::default() })
+        .await?)
 }
 
 /// The key of an object, in the order of its number.

@@ -241,7 +241,20 @@ pub(crate) fn suffices(scheme: Scheme, copies: &[Copy], node_tolerance: usize) -
     (shards == scheme.total() || shards > urgent_at(scheme)) && survives(scheme, copies, node_tolerance)
 }
 
-fn distinct_shards(copies: &[Copy]) -> usize {
+/// Whether so many different shards are on as many different nodes.
+pub(crate) fn has_quorum(copies: &[Copy], write_quorum: usize) -> bool {
+    let (mut shards, mut nodes) = (BTreeSet::new(), BTreeSet::new());
+    // One copy of each shard, one on each node, in whatever order they come: never too many are counted.
+    for copy in copies {
+        if !shards.contains(&copy.shard) && nodes.insert(copy.node) {
+            shards.insert(copy.shard);
+        }
+    }
+    shards.len() >= write_quorum
+}
+
+/// How many shards have a copy.
+pub(crate) fn distinct_shards(copies: &[Copy]) -> usize {
     let mut seen = [false; 256];
     copies.iter().filter(|copy| !std::mem::replace(&mut seen[usize::from(copy.shard)], true)).count()
 }

@@ -4,28 +4,35 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 
+use super::coding::Coding;
 use super::serve::MAX_STAT;
 use super::{Engine, Staged, unexpected};
-use crate::control::health::{Fleet, suffices};
+use crate::control::health::Fleet;
 use crate::data::chunk::shard_len;
 use crate::data::manifest::{ChunkRecord, Content, Copy, Manifest};
 use crate::data::placement::{ClusterView, Demand, plan};
 use crate::id::{NodeId, ShardKey};
 use crate::policy::Policy;
-use crate::port::{NodeRequest, NodeResponse, ShardStat};
+use crate::port::{BucketSettings, NodeRequest, NodeResponse, ShardStat};
 use crate::{Error, Result};
 
 /// More nodes than this no writer finds failed at once.
 const MAX_AVOIDED: usize = 1024;
 
 impl Engine {
-    /// The copies of `chunk` to make beside those that are `held`, not on nodes to `avoid`. Its own copies mean nothing.
+    /// The copies of `chunk` to make beside those that are `held`, not on nodes to `avoid`. Its own copies mean nothing. `settings` are those of its bucket.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when the chunk's id does not follow from its roots or its scheme is not the policy's,
+    /// [`crate::ErrorKind::Invalid`] when the chunk's id does not follow from its roots or its scheme is not that of the bucket,
     /// [`crate::ErrorKind::Unavailable`] when too few nodes take shards.
-    pub fn plan_copies(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
-        self.check_chunk(chunk)?;
+    pub fn plan_copies(
+        &self,
+        settings: &BucketSettings,
+        chunk: &ChunkRecord,
+        held: &[Copy],
+        avoid: &BTreeSet<NodeId>,
+    ) -> Result<Vec<Copy>> {
+        check_chunk(Coding::new(&self.policy, settings), chunk)?;
         check_copies(chunk, held, self.policy.node_tolerance)?;
         require_known(&self.view(), held)?;
         if avoid.len() > MAX_AVOIDED {
@@ -38,8 +45,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] as for [`Engine::plan_copies`].
-    pub fn admit_copies(&self, chunk: &ChunkRecord) -> Result<Vec<Copy>> {
-        self.check_chunk(chunk)?;
+    pub fn admit_copies(&self, settings: &BucketSettings, chunk: &ChunkRecord) -> Result<Vec<Copy>> {
+        check_chunk(Coding::new(&self.policy, settings), chunk)?;
         check_copies(chunk, &chunk.copies, self.policy.node_tolerance)?;
         let view = self.view();
         let takes = |copy: &&Copy| view.node(copy.node).is_some_and(|node| node.writable);
@@ -64,12 +71,21 @@ impl Engine {
     /// A node may be gone since it took its shards, as it may after a PUT: copies that nobody confirms are left out, for repair to make anew, as long as
     /// each chunk keeps more shards than are urgent and survives the loss of nodes that it must.
     ///
+    /// A bucket with a write quorum takes chunks that have it, each shard on a node of its own.
+    ///
     /// Whether the shards of a chunk belong together is the writer's own affair: the id of a chunk names its roots, so nobody else's chunk has them.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when manifest and chunks contradict the policy or themselves, [`crate::ErrorKind::Conflict`] when a node does not have what
+    /// [`crate::ErrorKind::Invalid`] when manifest and chunks contradict the policy, the bucket's settings or themselves, [`crate::ErrorKind::Conflict`] when a node does not have what
     /// it is said to have, [`crate::ErrorKind::Unavailable`] when too many do not answer or the placement does not survive what it must.
-    pub async fn stage_direct(&self, epoch: u64, manifest: Manifest, mut chunks: Vec<ChunkRecord>) -> Result<Staged> {
+    pub async fn stage_direct(
+        &self,
+        epoch: u64,
+        settings: &BucketSettings,
+        manifest: Manifest,
+        mut chunks: Vec<ChunkRecord>,
+    ) -> Result<Staged> {
+        let coding = Coding::new(&self.policy, settings);
         if let Content::Inline(bytes) = &manifest.content
             && bytes.len() > self.policy.inline_max_bytes as usize
         {
@@ -83,10 +99,10 @@ impl Engine {
         let (view, fleet) = (self.view(), self.fleet());
         let mut by_node: BTreeMap<NodeId, Vec<(ShardKey, ShardStat)>> = BTreeMap::new();
         for chunk in &chunks {
-            self.check_chunk(chunk)?;
+            check_chunk(coding, chunk)?;
             check_copies(chunk, &chunk.copies, self.policy.node_tolerance)?;
             require_known(&view, &chunk.copies)?;
-            self.require_spread(&fleet, chunk)?;
+            self.require_spread(&fleet, coding, chunk)?;
             let payload_bytes = shard_len(chunk.scheme, chunk.size_bytes) as u64;
             for copy in &chunk.copies {
                 let expected = ShardStat { root: chunk.roots[usize::from(copy.shard)], payload_bytes, epoch };
@@ -96,24 +112,24 @@ impl Engine {
         let asked = by_node.into_iter().map(|(node, shards)| async move { Ok((node, self.ask_for_shards(node, shards).await?)) });
         let silent: BTreeMap<NodeId, Error> = try_join_all(asked).await?.into_iter().filter_map(|(node, why)| Some((node, why?))).collect();
         for chunk in &mut chunks {
-            leave_out(chunk, &silent, self.node_tolerance(&view))?;
+            leave_out(coding, chunk, &silent, self.node_tolerance(&view))?;
         }
-        Ok(Staged::new(epoch, manifest, chunks))
+        Ok(Staged::new(epoch, manifest, chunks, coding))
     }
 
     /// What a commit says about a chunk holds for everybody who has the same bytes, so a careless placement would be theirs too: it must survive what
     /// ours survive, and crowd no node or wider domain more. Up to `m` nodes may have failed the writer and nobody else.
-    fn require_spread(&self, fleet: &Fleet, chunk: &ChunkRecord) -> Result<()> {
+    fn require_spread(&self, fleet: &Fleet, coding: Coding, chunk: &ChunkRecord) -> Result<()> {
         let none = BTreeSet::new();
-        let missing = self.plan_beside(chunk, &chunk.copies, &none)?;
+        let is_complete = coding.is_quorate(&chunk.copies) || self.plan_beside(chunk, &chunk.copies, &none)?.is_empty();
         let is_like = |plan: Result<Vec<Copy>>| plan.is_ok_and(|plan| is_spread_like(fleet, chunk, &plan));
-        if missing.is_empty() && is_like(self.plan_beside(chunk, &[], &none)) {
+        if is_complete && is_like(self.plan_beside(chunk, &[], &none)) {
             return Ok(());
         }
         let used: BTreeSet<NodeId> = chunk.copies.iter().map(|copy| copy.node).collect();
         let unused: BTreeSet<NodeId> = self.view().nodes().iter().filter(|node| node.writable).map(|node| node.id).collect();
         let unused = &unused - &used;
-        if missing.is_empty() && unused.len() <= chunk.scheme.parity() && is_like(self.plan_beside(chunk, &[], &unused)) {
+        if is_complete && unused.len() <= chunk.scheme.parity() && is_like(self.plan_beside(chunk, &[], &unused)) {
             return Ok(());
         }
         Err(Error::unavailable(format!("the copies of {:?} do not survive what they must; upload again", chunk.id)))
@@ -138,17 +154,17 @@ impl Engine {
         }
         Ok(None)
     }
+}
 
-    fn check_chunk(&self, chunk: &ChunkRecord) -> Result<()> {
-        let refused = |why: &str| Error::invalid(format!("{:?}: {why}", chunk.id));
-        if chunk.scheme != self.policy.scheme {
-            return Err(refused(&format!("chunks are coded {} here, not {}", self.policy.scheme, chunk.scheme)));
-        }
-        if chunk.size_bytes == 0 || chunk.size_bytes > Policy::MAX_CHUNK_BYTES {
-            return Err(refused(&format!("no chunk has {} bytes", chunk.size_bytes)));
-        }
-        chunk.check().map_err(|e| refused("its id does not follow from scheme, size and roots").with_source(e))
+fn check_chunk(coding: Coding, chunk: &ChunkRecord) -> Result<()> {
+    let refused = |why: &str| Error::invalid(format!("{:?}: {why}", chunk.id));
+    if chunk.scheme != coding.scheme {
+        return Err(refused(&format!("chunks are coded {} here, not {}", coding.scheme, chunk.scheme)));
     }
+    if chunk.size_bytes == 0 || chunk.size_bytes > Policy::MAX_CHUNK_BYTES {
+        return Err(refused(&format!("no chunk has {} bytes", chunk.size_bytes)));
+    }
+    chunk.check().map_err(|e| refused("its id does not follow from scheme, size and roots").with_source(e))
 }
 
 /// Copies that may be looked at at all: of shards there are, and not many more than any plan has.
@@ -177,10 +193,10 @@ fn is_spread_like(fleet: &Fleet, chunk: &ChunkRecord, plan: &[Copy]) -> bool {
 }
 
 /// Leaves out the copies on `silent` nodes, where what is left suffices.
-fn leave_out(chunk: &mut ChunkRecord, silent: &BTreeMap<NodeId, Error>, node_tolerance: usize) -> Result<()> {
+fn leave_out(coding: Coding, chunk: &mut ChunkRecord, silent: &BTreeMap<NodeId, Error>, node_tolerance: usize) -> Result<()> {
     let Some(why) = chunk.copies.iter().find_map(|copy| silent.get(&copy.node)) else { return Ok(()) };
     chunk.copies.retain(|copy| !silent.contains_key(&copy.node));
-    if suffices(chunk.scheme, &chunk.copies, node_tolerance) {
+    if coding.suffices(&chunk.copies, node_tolerance) {
         return Ok(());
     }
     let left = chunk.copies.len();

@@ -7,6 +7,7 @@
 
 mod adopt;
 mod balance;
+mod coding;
 mod copy;
 mod delete;
 mod direct;

@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
 use super::Engine;
-use crate::control::health::{CopyState, standing, suffices};
+use super::coding::Coding;
+use crate::control::health::{CopyState, distinct_shards, standing};
 use crate::data::chunk::{Chunk, Chunker};
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
-use crate::id::{BucketId, UploadId, VersionId};
+use crate::id::{BucketId, ChunkId, UploadId, VersionId};
 use crate::policy::Policy;
-use crate::port::{CommitObject, CommitPart, Meta, NewVersion, Object, Part};
+use crate::port::{Bucket, BucketSettings, CommitObject, CommitPart, Meta, NewVersion, Object, Part};
 use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// What staged bytes will become.
@@ -30,18 +31,27 @@ pub enum StageKind {
 pub struct StageOptions {
     /// What the bytes will become.
     pub kind: StageKind,
-    /// Size of a full chunk of this upload instead of the policy's.
+    /// Size of a full chunk of this upload instead of the bucket's or the policy's.
     pub chunk_size_bytes: Option<u32>,
     /// The bucket the bytes are for: room in the account's quota is reserved before they are stored, so that an upload which the quota does not allow
     /// ends at once and not at its commit. Without it only the commit checks.
     pub bucket: Option<BucketId>,
     /// How many bytes the body has, where that is known: they are reserved at once instead of bit by bit.
     pub size_bytes: Option<u64>,
+    /// What the bucket has of its own.
+    pub settings: BucketSettings,
+}
+
+impl StageOptions {
+    /// For bytes that go into `bucket`, as it is set.
+    pub fn within(bucket: &Bucket, kind: StageKind) -> Self {
+        Self { bucket: Some(bucket.id), settings: bucket.settings, ..kind.into() }
+    }
 }
 
 impl From<StageKind> for StageOptions {
     fn from(kind: StageKind) -> Self {
-        Self { kind, chunk_size_bytes: None, bucket: None, size_bytes: None }
+        Self { kind, chunk_size_bytes: None, bucket: None, size_bytes: None, settings: BucketSettings::default() }
     }
 }
 
@@ -52,11 +62,12 @@ pub struct Staged {
     epoch: u64,
     pub(super) manifest: Manifest,
     pub(super) chunks: Vec<ChunkRecord>,
+    coding: Coding,
 }
 
 impl Staged {
-    pub(super) fn new(epoch: u64, manifest: Manifest, chunks: Vec<ChunkRecord>) -> Self {
-        Self { epoch, manifest, chunks }
+    pub(super) fn new(epoch: u64, manifest: Manifest, chunks: Vec<ChunkRecord>, coding: Coding) -> Self {
+        Self { epoch, manifest, chunks, coding }
     }
 
     /// Epoch of the lease they are held by.
@@ -91,20 +102,22 @@ impl Engine {
     /// # Errors
     /// [`crate::ErrorKind::Body`] with the body's own error as source; [`crate::ErrorKind::Unavailable`] when too few nodes take shards;
     /// [`crate::ErrorKind::Conflict`] when the lease was lost; [`crate::ErrorKind::Quota`] and [`crate::ErrorKind::NotFound`] for the bucket of the options;
-    /// [`crate::ErrorKind::Invalid`] for an impossible chunk size. Nothing becomes visible in any case.
+    /// [`crate::ErrorKind::Invalid`] for an impossible chunk size or settings. Nothing becomes visible in any case.
     pub async fn stage<S, E>(&self, body: S, options: impl Into<StageOptions>) -> Result<Staged>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let StageOptions { kind, chunk_size_bytes, bucket, size_bytes } = options.into();
-        let chunk_size_bytes = chunk_size_bytes.unwrap_or(self.policy.chunk_size_bytes);
+        let StageOptions { kind, chunk_size_bytes, bucket, size_bytes, settings } = options.into();
+        settings.check()?;
+        let coding = Coding::new(&self.policy, &settings);
+        let chunk_size_bytes = chunk_size_bytes.unwrap_or(coding.chunk_size_bytes);
         Policy::check_chunk_size(chunk_size_bytes)?;
-        let chunker = Chunker::new(self.policy.scheme, chunk_size_bytes, self.buffers.clone());
+        let chunker = Chunker::new(coding.scheme, chunk_size_bytes, self.buffers.clone());
         let source = ChunkSource::new(self.impatient(body), chunker);
         let lease = self.meta().begin_lease(self.policy.lease_ttl_ms).await?;
         let room = Room { epoch: lease.epoch, bucket, size_bytes, reserved_bytes: 0, taken_bytes: 0 };
-        let staged = self.under_lease(lease.epoch, self.stage_under(room, source, kind)).await;
+        let staged = self.under_lease(lease.epoch, self.stage_under(room, source, kind, coding)).await;
         if staged.is_err() {
             self.end_lease(lease.epoch).await;
         }
@@ -118,10 +131,10 @@ impl Engine {
     /// they were staged. The bytes are then orphans.
     pub async fn commit(&self, staged: Staged, object: NewVersion) -> Result<Object> {
         self.require_standing(&staged).await?;
-        let Staged { epoch, manifest, chunks } = staged;
+        let Staged { epoch, manifest, chunks, .. } = staged;
         let bucket = object.bucket;
-        let commit = CommitObject { epoch, object, manifest, chunks };
-        let committed = self.meta().commit_object(commit).await;
+        let commit = CommitObject { epoch, object, manifest, chunks: Vec::new() };
+        let committed = self.commit_fullest(chunks, |chunks| self.meta().commit_object(CommitObject { chunks, ..commit.clone() })).await;
         match &committed {
             Ok(object) => self.tell_created(bucket, object),
             Err(_) => self.end_lease(epoch).await,
@@ -135,15 +148,16 @@ impl Engine {
     /// Those of [`crate::port::Meta::commit_part`] and [`Engine::commit`]; [`crate::ErrorKind::Invalid`] for bytes that were staged as an object.
     pub async fn commit_part(&self, staged: Staged, upload: UploadId, new: NewPart) -> Result<Part> {
         self.require_standing(&staged).await?;
-        let Staged { epoch, manifest, chunks } = staged;
+        let Staged { epoch, manifest, chunks, .. } = staged;
         let size_bytes = manifest.size_bytes();
         let Content::Chunks(refs) = manifest.content else {
             return Err(Error::invalid("bytes staged as an object cannot become a part"));
         };
         let NewPart { number, version, etag, modified, system } = new;
         let part = Part { number, version, size_bytes, etag, modified, system, chunks: refs };
-        let commit = CommitPart { epoch, upload, part: part.clone(), chunks };
-        match self.meta().commit_part(commit).await {
+        let commit = CommitPart { epoch, upload, part: part.clone(), chunks: Vec::new() };
+        let committed = self.commit_fullest(chunks, |chunks| self.meta().commit_part(CommitPart { chunks, ..commit.clone() })).await;
+        match committed {
             Ok(()) => Ok(part),
             Err(e) => {
                 self.end_lease(epoch).await;
@@ -155,19 +169,53 @@ impl Engine {
     /// A long upload may outlive nodes that took its first chunks, and nobody repairs what is not committed. Committed now, such a chunk would
     /// not have the durability that the answer promises, and its copies would replace the better ones of a known chunk.
     async fn require_standing(&self, staged: &Staged) -> Result<()> {
-        let (view, statuses, now) = (self.view(), self.node_statuses(), self.cluster_now());
-        let stands = |copy: &&Copy| {
-            let reachable = view.node(copy.node).is_some_and(|node| node.reachable);
-            standing(statuses.get(&copy.node), reachable, now) <= CopyState::Late
-        };
-        let node_tolerance = self.node_tolerance(&view);
+        let (stands, node_tolerance) = (self.standing(), self.node_tolerance(&self.view()));
         let few = |chunk: &&ChunkRecord| {
-            let standing: Vec<Copy> = chunk.copies.iter().filter(stands).copied().collect();
-            !suffices(chunk.scheme, &standing, node_tolerance)
+            let standing: Vec<Copy> = chunk.copies.iter().copied().filter(&stands).collect();
+            !staged.coding.suffices(&standing, node_tolerance)
         };
         let Some(lost) = staged.chunks.iter().find(few) else { return Ok(()) };
         self.end_lease(staged.epoch).await;
         Err(Error::unavailable(format!("nodes that took {:?} were lost before the upload was complete; upload again", lost.id)))
+    }
+
+    /// Tells of which copies more can be expected than that they are gone.
+    fn standing(&self) -> impl Fn(&Copy) -> bool {
+        let (view, statuses, now) = (self.view(), self.node_statuses(), self.cluster_now());
+        move |copy| {
+            let reachable = view.node(copy.node).is_some_and(|node| node.reachable);
+            standing(statuses.get(&copy.node), reachable, now) <= CopyState::Late
+        }
+    }
+
+    /// Commits `chunks` without those of which there are better records; with all of them where such a record has gone in the meantime.
+    async fn commit_fullest<'a, T>(
+        &'a self,
+        chunks: Vec<ChunkRecord>,
+        commit: impl Fn(Vec<ChunkRecord>) -> BoxFuture<'a, Result<T>>,
+    ) -> Result<T> {
+        let Some(better) = self.without_poorer(&chunks).await? else { return commit(chunks).await };
+        match commit(better).await {
+            Err(e) if e.kind() == ErrorKind::Invalid => commit(chunks).await,
+            committed => committed,
+        }
+    }
+
+    /// `chunks` without those of which somebody's record has more shards: whoever else has the same bytes was promised more than a quorum. None where
+    /// there are none. What is left out must be referenced when the commit comes, or it is refused as invalid.
+    async fn without_poorer(&self, chunks: &[ChunkRecord]) -> Result<Option<Vec<ChunkRecord>>> {
+        let stands = self.standing();
+        let shards = |chunk: &ChunkRecord| distinct_shards(&chunk.copies.iter().copied().filter(&stands).collect::<Vec<_>>());
+        let partial: Vec<ChunkId> =
+            chunks.iter().filter(|chunk| distinct_shards(&chunk.copies) < chunk.scheme.total()).map(|chunk| chunk.id).collect();
+        if partial.is_empty() {
+            return Ok(None);
+        }
+        let known = self.meta().chunks(&partial).await?;
+        let richer: BTreeMap<ChunkId, usize> = known.iter().flatten().map(|known| (known.id, shards(known))).collect();
+        let is_poorer = |chunk: &&ChunkRecord| richer.get(&chunk.id).is_some_and(|known| *known > shards(chunk));
+        let left: Vec<ChunkRecord> = chunks.iter().filter(|chunk| !is_poorer(chunk)).cloned().collect();
+        Ok((left.len() < chunks.len()).then_some(left))
     }
 
     /// Gives staged bytes up; garbage collection takes them.
@@ -192,23 +240,24 @@ impl Engine {
         stream::try_unfold(body, next).boxed()
     }
 
-    async fn stage_under(&self, mut room: Room, mut source: ChunkSource<'_>, kind: StageKind) -> Result<Staged> {
+    async fn stage_under(&self, mut room: Room, mut source: ChunkSource<'_>, kind: StageKind, coding: Coding) -> Result<Staged> {
         let epoch = room.epoch;
         let first = source.next().await?;
         let first_len = first.as_ref().map_or(0, Chunk::len);
         if kind == StageKind::Object && first_len <= self.policy.inline_max_bytes as usize && source.ended().await? {
-            return Ok(Staged { epoch, manifest: Manifest::from(first.map_or_else(Bytes::new, Chunk::into_bytes)), chunks: Vec::new() });
+            let manifest = Manifest::from(first.map_or_else(Bytes::new, Chunk::into_bytes));
+            return Ok(Staged::new(epoch, manifest, Vec::new(), coding));
         }
         room.take(self.meta(), first_len as u64).await?;
         let stored: Vec<ChunkRecord> = stream::iter(first.map(Ok))
             .chain(source.rest(self.meta(), room))
-            .map_ok(|chunk| self.store_chunk(epoch, chunk))
+            .map_ok(|chunk| self.store_chunk(epoch, chunk, coding))
             .try_buffered(self.policy.put_window_chunks)
             .try_collect()
             .await?;
         let refs = stored.iter().map(|c| ChunkRef { id: c.id, size_bytes: c.size_bytes }).collect();
         let distinct: BTreeMap<_, _> = stored.into_iter().map(|c| (c.id, c)).collect();
-        Ok(Staged { epoch, manifest: Manifest { content: Content::Chunks(refs) }, chunks: distinct.into_values().collect() })
+        Ok(Staged::new(epoch, Manifest { content: Content::Chunks(refs) }, distinct.into_values().collect(), coding))
     }
 }
 

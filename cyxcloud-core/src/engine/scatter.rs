@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 
+use super::coding::Coding;
 use super::{Engine, unexpected};
 use crate::data::chunk::Chunk;
 use crate::data::coded::{CodedChunk, code};
@@ -32,16 +33,16 @@ struct Scatter {
 }
 
 impl Engine {
-    /// Codes one chunk and makes `k + m` shards of it durable.
-    pub(super) async fn store_chunk(&self, epoch: u64, chunk: Chunk) -> Result<ChunkRecord> {
-        let (coder, pool) = (self.coder(self.policy.scheme), self.buffers.clone());
+    /// Codes one chunk and makes `k + m` shards of it durable, or as many as the bucket asks for where more cannot be had now.
+    pub(super) async fn store_chunk(&self, epoch: u64, chunk: Chunk, coding: Coding) -> Result<ChunkRecord> {
+        let (coder, pool) = (self.coder(coding.scheme), self.buffers.clone());
         let coded = self.compute(move || code(&coder, &pool, chunk)).await??;
-        let copies = self.scatter(epoch, &coded).await?;
+        let copies = self.scatter(epoch, &coded, coding).await?;
         Ok(ChunkRecord { copies, ..coded.record })
     }
 
     /// The copies that were made.
-    async fn scatter(&self, epoch: u64, coded: &CodedChunk) -> Result<Vec<Copy>> {
+    async fn scatter(&self, epoch: u64, coded: &CodedChunk, coding: Coding) -> Result<Vec<Copy>> {
         let scheme = coded.record.scheme;
         let mut scatter = Scatter::default();
         let mut running = FuturesUnordered::new();
@@ -52,7 +53,16 @@ impl Engine {
                 return Ok(self.without_surplus(coded, scatter));
             }
             let expected = [&scatter.held[..], &scatter.hoped].concat();
-            match self.missing(coded, &expected, &scatter) {
+            let (is_quorate, may_be_quorate) = (coding.is_quorate(&scatter.held), coding.is_quorate(&expected));
+            let wanted = self.missing(coded, &expected, &scatter).map(|mut wanted| {
+                // As long as there may be a quorum no node gets a second shard: repair finds a place for what is missing.
+                wanted.retain(|copy| !may_be_quorate || expected.iter().all(|other| other.node != copy.node));
+                wanted
+            });
+            if is_quorate && scatter.hoped.is_empty() && wanted.as_ref().map_or(true, Vec::is_empty) {
+                return Ok(scatter.held);
+            }
+            match wanted {
                 Ok(wanted) if wanted.is_empty() => {}
                 Ok(wanted) => {
                     self.ports.transport.announce(epoch, &coded.record, &wanted).await?;
@@ -71,6 +81,10 @@ impl Engine {
                     scatter.settle(copy, outcome);
                 }
                 Either::Left((None, _)) => return Err(Error::internal("a plan wants nothing and is not fulfilled")),
+                Either::Right(_) if is_quorate => {
+                    scatter.hoped.iter().for_each(|copy| self.slow.note(copy.node, self.now()));
+                    return Ok(scatter.held);
+                }
                 Either::Right(_) => {
                     // Where more than parity are missing it is not a node that is slow, it is everything. Going around more than that would pile the chunk
                     // onto few nodes.

@@ -25,7 +25,7 @@ use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Copy, Manifest};
 use crate::data::placement::Domains;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
-use crate::port::{NoteName, Restore};
+use crate::port::{BucketSettings, NoteName, Restore};
 use crate::{Error, Result, Timestamp};
 
 /// A bucket.
@@ -39,6 +39,8 @@ pub struct Bucket {
     pub owner: AccountId,
     /// When it was made.
     pub created: Timestamp,
+    /// What it has of its own.
+    pub settings: BucketSettings,
 }
 
 /// What is stored beside an object's bytes.
@@ -461,10 +463,13 @@ pub trait Meta: Send + Sync + 'static {
     /// The time by the store's clock, which all callers share.
     async fn now(&self) -> Result<Timestamp>;
 
-    /// Adds a bucket. [`crate::ErrorKind::AlreadyExists`] when the name or the id is taken.
+    /// Adds a bucket. [`crate::ErrorKind::AlreadyExists`] when the name or the id is taken, [`crate::ErrorKind::Invalid`] for impossible settings.
     async fn create_bucket(&self, bucket: Bucket) -> Result<()>;
     /// The bucket of this name, or [`crate::ErrorKind::NotFound`].
     async fn bucket(&self, name: &BucketName) -> Result<Bucket>;
+    /// Changes how new objects of the bucket are coded; those that are there stay. [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Invalid`] for
+    /// impossible settings.
+    async fn set_bucket_settings(&self, bucket: BucketId, settings: BucketSettings) -> Result<()>;
     /// The buckets of `owner` by name.
     async fn list_buckets(&self, owner: AccountId) -> Result<Vec<Bucket>>;
     /// Removes a bucket without objects, aborts its uploads and empties its trash. [`crate::ErrorKind::NotEmpty`], [`crate::ErrorKind::NotFound`].

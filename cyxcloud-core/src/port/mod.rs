@@ -7,6 +7,7 @@ mod members;
 mod meta;
 mod note;
 mod restore;
+mod settings;
 mod store;
 mod transport;
 
@@ -19,5 +20,6 @@ pub use meta::{
 };
 pub use note::{MAX_NOTE_BYTES, NoteName};
 pub use restore::Restore;
+pub use settings::BucketSettings;
 pub use store::{Deleted, ShardInfo, Space, Store};
 pub use transport::{NodeRequest, NodeResponse, ShardStat, Transport};

@@ -12,7 +12,7 @@ mod read;
 use bytes::Bytes;
 use cyxcloud_core::engine::{Durability, StageKind, StageOptions};
 use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
-use cyxcloud_core::port::{self, NewVersion, Object, ObjectHead, Precondition, Usage};
+use cyxcloud_core::port::{self, BucketSettings, NewVersion, Object, ObjectHead, Precondition, Usage};
 use cyxcloud_core::{Error, ErrorKind, Result};
 use futures::stream::{self, Stream, StreamExt};
 
@@ -48,7 +48,36 @@ impl Bucket {
         &self.cluster
     }
 
-    /// Stores `bytes` under `key`, replacing what is there. Returns when every shard and the metadata are synced.
+    /// What it has of its own, as it was when the bucket was looked up or changed through this value.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::{BucketSettings, Cluster, Scheme};
+    /// # let cluster = Cluster::in_memory().await?;
+    /// let settings = BucketSettings { scheme: Some(Scheme::new(4, 2)?), ..BucketSettings::default() };
+    /// let mut scratch = cluster.create_bucket_with("scratch", settings).await?;
+    /// assert_eq!(scratch.settings().scheme, Some(Scheme::new(4, 2)?));
+    /// scratch.set_settings(BucketSettings::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn settings(&self) -> BucketSettings {
+        self.bucket.settings
+    }
+
+    /// Changes how new objects are coded; those that are there stay. Others who have looked the bucket up go by what they found.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for impossible settings, [`ErrorKind::NotFound`] when the bucket is gone.
+    pub async fn set_settings(&mut self, settings: BucketSettings) -> Result<()> {
+        self.cluster.engine().meta().set_bucket_settings(self.id(), settings).await?;
+        self.bucket.settings = settings;
+        Ok(())
+    }
+
+    /// Stores `bytes` under `key`, replacing what is there. Returns when every shard and the metadata are synced, or the shards of the bucket's
+    /// [`BucketSettings::write_quorum`] where the others fail or are slow.
     ///
     /// # Errors
     /// See [`Bucket::put_stream`].
@@ -114,9 +143,11 @@ impl Bucket {
                 progress.tell(taken_bytes);
             }
         });
+        let chunk_size_bytes = options.chunk_size_bytes.or(self.bucket.settings.chunk_size_bytes);
+        let options = PutOptions { chunk_size_bytes, ..options };
         let (body, options) = self.encryption.outgoing(engine, (self.name(), key.as_str()), body, options).await?;
         let PutOptions { metadata, precondition, chunk_size_bytes, size_bytes, .. } = options;
-        let how = StageOptions { chunk_size_bytes, bucket: Some(self.id()), size_bytes, ..StageKind::Object.into() };
+        let how = StageOptions { chunk_size_bytes, size_bytes, ..self.stage_options(StageKind::Object) };
         let staged = engine.stage(body, how).await?;
         let version = VersionId(engine.new_id());
         let etag = version.to_string();
@@ -169,6 +200,11 @@ impl Bucket {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Conflict`] when the object is replaced meanwhile.
     pub async fn durability(&self, key: &str) -> Result<Durability> {
         self.cluster.engine().durability(&self.object(key).await?.manifest).await
+    }
+
+    /// How bytes for this bucket are staged.
+    pub(crate) fn stage_options(&self, kind: StageKind) -> StageOptions {
+        StageOptions::within(&self.bucket, kind)
     }
 
     /// The object, with the size that it has for the caller.

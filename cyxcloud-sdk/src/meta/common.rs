@@ -1,4 +1,8 @@
-//! What drivers over SQL share: numbers as databases keep them, bounds of scans, changes of a bucket's usage.
+//! What drivers over SQL share: numbers as databases keep them, bounds of scans, changes of a bucket's usage, its settings.
+
+use cyxcloud_core::data::erasure::Scheme;
+use cyxcloud_core::port::BucketSettings;
+use cyxcloud_core::{Error, Result};
 
 /// A number as a database keeps it; what is beyond its integers (a time without end, a limit without bound) becomes the highest.
 pub(super) fn int(value: u64) -> i64 {
@@ -32,4 +36,28 @@ pub(super) struct Change {
 /// Bytes that are added where `new` takes the place of `old`.
 pub(super) fn growth(new: u64, old: u64) -> i64 {
     int(new) - int(old)
+}
+
+/// The settings of a bucket as rows have them: k, m, size of a chunk, write quorum.
+pub(super) type SettingsRow = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+
+pub(super) fn settings_row(settings: &BucketSettings) -> SettingsRow {
+    let BucketSettings { scheme, chunk_size_bytes, write_quorum } = settings;
+    let shards = |count: usize| count as i64;
+    (scheme.map(|s| shards(s.data())), scheme.map(|s| shards(s.parity())), chunk_size_bytes.map(i64::from), write_quorum.map(i64::from))
+}
+
+pub(super) fn settings((data, parity, chunk_size, write_quorum): SettingsRow) -> Result<BucketSettings> {
+    let corrupt = || Error::corrupt("a bucket has impossible settings");
+    let scheme = match (data, parity) {
+        (None, None) => None,
+        (Some(data), Some(parity)) => {
+            let (data, parity) = (usize::try_from(data).map_err(|_| corrupt())?, usize::try_from(parity).map_err(|_| corrupt())?);
+            Some(Scheme::new(data, parity).map_err(|e| corrupt().with_source(e))?)
+        }
+        _ => return Err(corrupt()),
+    };
+    let chunk_size_bytes = chunk_size.map(u32::try_from).transpose().map_err(|_| corrupt())?;
+    let write_quorum = write_quorum.map(u8::try_from).transpose().map_err(|_| corrupt())?;
+    Ok(BucketSettings { scheme, chunk_size_bytes, write_quorum })
 }

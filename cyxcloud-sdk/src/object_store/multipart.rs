@@ -51,7 +51,7 @@ impl CyxStore {
         self.upload(bucket, path, id).await?;
         let engine = bucket.cluster().engine();
         let size_bytes = Some(data.content_length() as u64);
-        let options = StageOptions { bucket: Some(bucket.id()), size_bytes, ..StageKind::Part.into() };
+        let options = StageOptions { size_bytes, ..bucket.stage_options(StageKind::Part) };
         let staged = engine.stage(stream::iter(data.into_iter().map(Ok::<Bytes, Error>)), options).await?;
         let version = VersionId(engine.new_id());
         let etag = version.to_string();

@@ -9,8 +9,8 @@ use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
-    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, BucketSettings, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use cyxcloud_proto::gateway::v1 as message;
@@ -53,13 +53,20 @@ impl Meta for RemoteMeta {
     }
 
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
-        let request = message::CreateBucketRequest { name: bucket.name.to_string(), bucket_id: wire::id(bucket.id) };
+        let (name, bucket_id) = (bucket.name.to_string(), wire::id(bucket.id));
+        let request = message::CreateBucketRequest { name, bucket_id, settings: Some(convert::settings_message(&bucket.settings)) };
         answer(self.gateway.client().create_bucket(request).await).map(drop)
     }
 
     async fn bucket(&self, name: &BucketName) -> Result<Bucket> {
         let request = message::GetBucketRequest { name: name.to_string() };
         convert::bucket(answer(self.gateway.client().get_bucket(request).await)?.bucket)
+    }
+
+    async fn set_bucket_settings(&self, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        let settings = Some(convert::settings_message(&settings));
+        let request = message::SetBucketSettingsRequest { bucket_id: wire::id(bucket), settings };
+        answer(self.gateway.client().set_bucket_settings(request).await).map(drop)
     }
 
     async fn list_buckets(&self, _owner: AccountId) -> Result<Vec<Bucket>> {
@@ -87,7 +94,9 @@ impl Meta for RemoteMeta {
 
     async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()> {
         let request = message::ReserveUploadRequest { upload: self.grants.upload(epoch)?, bucket_id: wire::id(bucket), size_bytes };
-        answer(self.gateway.client().reserve_upload(request).await).map(drop)
+        answer(self.gateway.client().reserve_upload(request).await)?;
+        self.grants.reserve(epoch, bucket);
+        Ok(())
     }
 
     async fn end_lease(&self, epoch: u64) -> Result<()> {

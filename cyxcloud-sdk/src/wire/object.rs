@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cyxcloud_core::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use cyxcloud_core::data::placement::{Domains, Level, NodeView};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ObjectKey, ShardRoot, VersionId};
-use cyxcloud_core::port::{Bucket, Metadata, Object, ObjectHead, Precondition, ScanStart};
+use cyxcloud_core::port::{Bucket, BucketSettings, Metadata, Object, ObjectHead, Precondition, ScanStart};
 use cyxcloud_core::{Error, Result, Timestamp};
 use cyxcloud_proto::gateway::v1::{self as message, list_objects_request::Start, manifest, precondition::Condition};
 
@@ -12,7 +12,13 @@ use super::{array, chunk_id, id, node_id, required, root, scheme};
 
 /// A bucket as a message.
 pub fn bucket_message(bucket: &Bucket) -> message::Bucket {
-    message::Bucket { bucket_id: id(bucket.id), name: bucket.name.to_string(), owner: id(bucket.owner), created_ms: bucket.created.0 }
+    message::Bucket {
+        bucket_id: id(bucket.id),
+        name: bucket.name.to_string(),
+        owner: id(bucket.owner),
+        created_ms: bucket.created.0,
+        settings: Some(settings_message(&bucket.settings)),
+    }
 }
 
 /// A bucket.
@@ -26,7 +32,36 @@ pub fn bucket(message: Option<message::Bucket>) -> Result<Bucket> {
         name: BucketName::new(message.name)?,
         owner: AccountId(array(&message.owner, "owner")?),
         created: Timestamp(message.created_ms),
+        settings: settings(message.settings)?,
     })
+}
+
+/// A bucket's settings as a message.
+pub fn settings_message(settings: &BucketSettings) -> message::BucketSettings {
+    message::BucketSettings {
+        data_shards: settings.scheme.map(|scheme| scheme.data() as u32),
+        parity_shards: settings.scheme.map(|scheme| scheme.parity() as u32),
+        chunk_size_bytes: settings.chunk_size_bytes,
+        write_quorum: settings.write_quorum.map(u32::from),
+    }
+}
+
+/// A bucket's settings; none of its own where the field is missing.
+///
+/// # Errors
+/// [`cyxcloud_core::ErrorKind::Invalid`] for impossible ones.
+pub fn settings(message: Option<message::BucketSettings>) -> Result<BucketSettings> {
+    let message = message.unwrap_or_default();
+    let scheme = match (message.data_shards, message.parity_shards) {
+        (None, None) => None,
+        (Some(data), Some(parity)) => Some(scheme(data, parity)?),
+        _ => return Err(Error::invalid("a scheme has data_shards and parity_shards")),
+    };
+    let write_quorum = message.write_quorum.map(u8::try_from).transpose();
+    let write_quorum = write_quorum.map_err(|_| Error::invalid("write_quorum is at most 255"))?;
+    let settings = BucketSettings { scheme, chunk_size_bytes: message.chunk_size_bytes, write_quorum };
+    settings.check()?;
+    Ok(settings)
 }
 
 /// A bucket's id.
@@ -313,6 +348,15 @@ mod tests {
         for condition in conditions {
             assert_eq!(precondition(precondition_message(&condition)).unwrap(), condition);
         }
+        let own = BucketSettings { scheme: Scheme::new(4, 2).ok(), chunk_size_bytes: Some(4096), write_quorum: Some(5) };
+        for some in [BucketSettings::default(), own, BucketSettings { write_quorum: None, ..own }] {
+            assert_eq!(settings(Some(settings_message(&some))).unwrap(), some);
+        }
+        assert_eq!(settings(None).unwrap(), BucketSettings::default());
+        for odd in [Some(4), Some(7), Some(300)] {
+            assert!(settings(Some(message::BucketSettings { write_quorum: odd, ..settings_message(&own) })).is_err());
+        }
+        assert!(settings(Some(message::BucketSettings { data_shards: None, ..settings_message(&own) })).is_err());
         let domains = Domains { host: "h".into(), operator: "o".into(), subnet: String::new(), region: "r".into() };
         let view = NodeView { id: NodeId([1; 16]), domains, reachable: true, writable: false, free_bytes: 9 };
         assert_eq!(node(node_message(&view, "a:1".into())).unwrap(), (view, "a:1".to_owned()));

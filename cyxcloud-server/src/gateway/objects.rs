@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use cyxcloud_proto::gateway::v1::object_service_server::ObjectService;
 use cyxcloud_proto::gateway::v1::{self as message};
+use cyxcloud_sdk::core::Timestamp;
 use cyxcloud_sdk::core::data::chunk::shard_len;
 use cyxcloud_sdk::core::data::manifest::{ChunkRecord, Copy};
 use cyxcloud_sdk::core::engine::Engine;
@@ -72,15 +73,8 @@ impl Objects {
     /// What a client wants to make, with only what it may say of it.
     async fn new_version(&self, account: AccountId, new: Option<message::NewVersion>) -> Result<NewVersion> {
         let new = wire::required(new, "object")?;
-        Ok(NewVersion {
-            bucket: self.bucket(account, &new.bucket_id).await?.id,
-            key: ObjectKey::new(new.key)?,
-            version: convert::version_id(&new.version)?,
-            etag: check::etag(new.etag)?,
-            modified: self.engine.now(),
-            metadata: check::metadata(convert::metadata(new.metadata))?,
-            precondition: convert::precondition(new.precondition)?,
-        })
+        let bucket = self.bucket(account, &new.bucket_id).await?;
+        new_version(&bucket, new, self.engine.now())
     }
 
     fn granted(&self, copy: Copy, capability: &Capability) -> message::PlannedCopy {
@@ -125,12 +119,25 @@ impl Objects {
         let upload = self.live_upload(account, &request.upload).await?;
         let message::CompleteUploadRequest { bucket_id, key, version, etag, metadata, precondition, manifest, chunks, .. } = request;
         let new = message::NewVersion { bucket_id, key, version, etag, metadata, precondition };
-        let object = self.new_version(account, Some(new)).await?;
+        let bucket = self.bucket(account, &new.bucket_id).await?;
+        let object = new_version(&bucket, new, self.engine.now())?;
         let manifest = convert::manifest(manifest)?;
         let chunks = chunks.into_iter().map(|chunk| convert::chunk(Some(chunk))).collect::<Result<Vec<_>>>()?;
-        let staged = self.engine.stage_direct(upload.epoch, manifest, chunks).await?;
+        let staged = self.engine.stage_direct(upload.epoch, &bucket.settings, manifest, chunks).await?;
         Ok(convert::object_message(&self.engine.commit(staged, object).await?))
     }
+}
+
+fn new_version(bucket: &Bucket, new: message::NewVersion, modified: Timestamp) -> Result<NewVersion> {
+    Ok(NewVersion {
+        bucket: bucket.id,
+        key: ObjectKey::new(new.key)?,
+        version: convert::version_id(&new.version)?,
+        etag: check::etag(new.etag)?,
+        modified,
+        metadata: check::metadata(convert::metadata(new.metadata))?,
+        precondition: convert::precondition(new.precondition)?,
+    })
 }
 
 /// An object as its owner sees it: what the shell keeps for itself is nobody else's business.
@@ -172,10 +179,11 @@ impl ObjectService for Objects {
         request: Request<message::CreateBucketRequest>,
     ) -> Result<Response<message::CreateBucketResponse>, Status> {
         let owner = Caller::account(&request)?;
-        let message::CreateBucketRequest { name, bucket_id } = request.into_inner();
+        let message::CreateBucketRequest { name, bucket_id, settings } = request.into_inner();
         let create = async {
             let name = check::bucket_name(BucketName::new(name)?)?;
-            let bucket = Bucket { id: convert::bucket_id(&bucket_id)?, name, owner, created: self.engine.now() };
+            let settings = convert::settings(settings)?;
+            let bucket = Bucket { id: convert::bucket_id(&bucket_id)?, name, owner, created: self.engine.now(), settings };
             self.engine.meta().create_bucket(bucket.clone()).await?;
             Ok(message::CreateBucketResponse { bucket: Some(convert::bucket_message(&bucket)) })
         };
@@ -199,6 +207,19 @@ impl ObjectService for Objects {
         let account = Caller::account(&request)?;
         let listed = self.engine.meta().list_buckets(account).await;
         answer(listed.map(|buckets| message::ListBucketsResponse { buckets: buckets.iter().map(convert::bucket_message).collect() }))
+    }
+
+    async fn set_bucket_settings(
+        &self,
+        request: Request<message::SetBucketSettingsRequest>,
+    ) -> Result<Response<message::SetBucketSettingsResponse>, Status> {
+        let account = Caller::account(&request)?;
+        let message::SetBucketSettingsRequest { bucket_id, settings } = request.into_inner();
+        let set = async {
+            let (bucket, settings) = (self.bucket(account, &bucket_id).await?, convert::settings(settings)?);
+            self.engine.meta().set_bucket_settings(bucket.id, settings).await
+        };
+        answer(set.await.map(|()| message::SetBucketSettingsResponse {}))
     }
 
     async fn delete_bucket(

@@ -26,7 +26,13 @@ impl Gateway {
         }
         let location = format!("/{name}");
         let id = BucketId(self.engine.new_id());
-        let bucket = port::Bucket { id, name: name.clone(), owner: caller.account, created: self.engine.now() };
+        let bucket = port::Bucket {
+            id,
+            name: name.clone(),
+            owner: caller.account,
+            created: self.engine.now(),
+            settings: port::BucketSettings::default(),
+        };
         match self.meta().create_bucket(bucket).await {
             Ok(()) => Ok(S3Response::new(CreateBucketOutput { location: Some(location) })),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(self.taken(&caller, &name, error).await),

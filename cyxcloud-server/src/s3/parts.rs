@@ -29,13 +29,13 @@ impl Gateway {
     /// UploadPart
     pub(super) async fn upload_part(&self, caller: Caller, input: UploadPartInput) -> S3Result<S3Response<UploadPartOutput>> {
         let number = part_number(input.part_number)?;
-        let upload = self.upload(&caller, &input.bucket, &input.key, &input.upload_id).await?;
+        let (upload, target) = self.upload_in(&caller, &input.bucket, &input.key, &input.upload_id).await?;
         let of_upload = stored::upload_checksum(&upload.metadata.system).map(|(algorithm, _)| algorithm);
         let expected = Expected::from_headers(&caller.headers)?;
         check_algorithm(&expected, of_upload)?;
         let body = input.body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
         let size_bytes = input.content_length.and_then(|length| u64::try_from(length).ok());
-        let options = StageOptions { bucket: Some(upload.bucket), size_bytes, ..StageKind::Part.into() };
+        let options = StageOptions { size_bytes, ..StageOptions::within(&target, StageKind::Part) };
         let (staged, digests) = self.stage(body, options, expected.and(of_upload), caller.trailers).await?;
         let part = self.commit_part(staged, &upload, number, digests).await?;
         let mut output = UploadPartOutput { e_tag: Some(etag::answer(&part.etag)), ..UploadPartOutput::default() };
@@ -46,7 +46,7 @@ impl Gateway {
     /// UploadPartCopy
     pub(super) async fn upload_part_copy(&self, caller: Caller, input: UploadPartCopyInput) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let number = part_number(input.part_number)?;
-        let upload = self.upload(&caller, &input.bucket, &input.key, &input.upload_id).await?;
+        let (upload, target) = self.upload_in(&caller, &input.bucket, &input.key, &input.upload_id).await?;
         let (bucket, key) = self.copy_source(&caller, &input.copy_source).await?;
         let source = self.read_source(&caller, bucket, &key).await?;
         let size_bytes = source.head.size_bytes;
@@ -55,7 +55,7 @@ impl Gateway {
             Some(text) => copy_range(text, size_bytes)
                 .ok_or_else(|| invalid(format!("Range specified is not valid for source object of size: {size_bytes}")))?,
         };
-        let options = StageOptions { bucket: Some(upload.bucket), size_bytes: Some(range.end - range.start), ..StageKind::Part.into() };
+        let options = StageOptions { size_bytes: Some(range.end - range.start), ..StageOptions::within(&target, StageKind::Part) };
         if range.end - range.start > MAX_PART_BYTES {
             return Err(with(S3ErrorCode::EntityTooLarge, "The specified copy range is larger than a part may be"));
         }

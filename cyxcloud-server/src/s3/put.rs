@@ -30,7 +30,7 @@ impl Gateway {
         let expected = Expected::from_headers(&caller.headers)?;
         let body = input.body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
         let size_bytes = input.content_length.and_then(|length| u64::try_from(length).ok());
-        let options = StageOptions { bucket: Some(bucket.id), size_bytes, ..StageKind::Object.into() };
+        let options = StageOptions { size_bytes, ..StageOptions::within(&bucket, StageKind::Object) };
         let (staged, digests) = self.stage(body, options, expected, caller.trailers).await?;
 
         stored::put_sums(&mut metadata.system, &digests.sums, Kind::FullObject);

@@ -7,7 +7,7 @@ use cyxcloud_core::testing::SplitMix64;
 use cyxcloud_sdk::core::engine::{Engine, NewPart, StageKind};
 use cyxcloud_sdk::core::id::{AccountId, BucketId, ObjectKey, UploadId, VersionId};
 use cyxcloud_sdk::core::port::{CompleteUpload, CopyObject, NewVersion, Object, Part, PartChoice, RenameObject, Upload};
-use cyxcloud_sdk::{Cluster, ErrorKind, Metadata, Precondition, Result};
+use cyxcloud_sdk::{BucketSettings, Cluster, ErrorKind, Metadata, Precondition, Result, Scheme};
 use futures::{TryStreamExt, stream};
 
 use super::direct::Fleet;
@@ -209,5 +209,38 @@ async fn nobody_reaches_into_another_s_bucket() {
     assert_eq!(theirs.get("cat").await.unwrap(), payload(1));
     assert_eq!(own.get("dog").await.unwrap(), payload(3));
     assert_eq!(owner.engine().meta().list_parts(upload.id, 0, 10).await.unwrap().len(), 1);
+    fleet.bench.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn uploads_follow_the_settings_of_their_bucket() {
+    let fleet = Fleet::new(6).await;
+    let (client, inside) = (fleet.client().await, fleet.bench.gateway.engine.clone());
+    let schemes = async || {
+        let chunks = inside.meta().scan_chunks(None, 100).await.unwrap();
+        chunks.iter().map(|chunk| (chunk.scheme.to_string(), chunk.copies.len())).collect::<Vec<_>>()
+    };
+    let own = BucketSettings { scheme: Scheme::new(2, 2).ok(), chunk_size_bytes: Some(10_000), write_quorum: Some(3) };
+    let mut bucket = client.create_bucket_with("photos", own).await.unwrap();
+    bucket.put("cat", payload(1)).await.unwrap();
+    assert_eq!(schemes().await, [("2+2".to_owned(), 4), ("2+2".to_owned(), 4)]);
+    let upload = begun(&client, bucket.id(), "film");
+    client.engine().meta().create_upload(upload.clone()).await.unwrap();
+    assert_eq!(bucket.get("cat").await.unwrap(), payload(1));
+    bucket.delete("cat").await.unwrap();
+
+    // Whoever knows the bucket as it was looks again.
+    let stale = client.bucket("photos").await.unwrap();
+    assert_eq!(stale.settings(), own);
+    bucket.set_settings(BucketSettings::default()).await.unwrap();
+    refused(stale.put("cat", payload(2)).await, ErrorKind::Invalid);
+    client.bucket("photos").await.unwrap().put("cat", payload(2)).await.unwrap();
+    assert_eq!(schemes().await, [("4+2".to_owned(), 6)]);
+
+    let impossible = BucketSettings { write_quorum: Some(2), ..own };
+    refused(client.create_bucket_with("album", impossible).await, ErrorKind::Invalid);
+    refused(bucket.set_settings(impossible).await, ErrorKind::Invalid);
+    let stranger = fleet.stranger().await;
+    refused(stranger.engine().meta().set_bucket_settings(bucket.id(), own).await, ErrorKind::NotFound);
     fleet.bench.gateway.stop().await;
 }

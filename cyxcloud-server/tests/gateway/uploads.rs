@@ -25,7 +25,7 @@ impl ByHand {
     }
 
     async fn plans(&mut self) -> Result<(), Error> {
-        let request = PlanChunksRequest { upload: self.plan.upload.clone(), chunks: Vec::new() };
+        let request = PlanChunksRequest { upload: self.plan.upload.clone(), ..PlanChunksRequest::default() };
         self.client.plan_chunks(request).await.map(drop).map_err(wire::error)
     }
 

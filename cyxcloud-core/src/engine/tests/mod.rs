@@ -1,6 +1,7 @@
 //! The flows over ports in memory, with virtual time.
 
 mod adopting;
+mod coding;
 mod collecting;
 mod deleting;
 mod direct;
@@ -14,12 +15,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{self, TryStreamExt};
 
-use super::{Engine, Ports, StageKind, Staged};
+use super::{Engine, Ports, StageKind, StageOptions, Staged};
 use crate::data::erasure::Scheme;
 use crate::id::{AccountId, BucketId, BucketName, ObjectKey, VersionId};
 use crate::memory::MemoryMeta;
 use crate::policy::Policy;
-use crate::port::{Bucket, Environment, Fate, Metadata, NewVersion, Object, Precondition};
+use crate::port::{Bucket, BucketSettings, Environment, Fate, Metadata, NewVersion, Object, Precondition};
 use crate::testing::{MemoryNodes, SplitMix64, VirtualTime};
 use crate::{Error, Result};
 
@@ -50,7 +51,7 @@ impl World {
         let ports = Ports { meta: meta.clone(), transport: nodes.clone(), members: nodes.clone(), env };
         let engine = Engine::new(ports, policy).unwrap();
         let name = BucketName::new("bucket").unwrap();
-        let bucket = Bucket { id: BUCKET, name, owner: AccountId([0; 16]), created: engine.now() };
+        let bucket = Bucket { id: BUCKET, name, owner: AccountId([0; 16]), created: engine.now(), settings: BucketSettings::default() };
         time.run(engine.meta().create_bucket(bucket)).unwrap();
         Self { time, nodes, meta, engine }
     }
@@ -58,6 +59,12 @@ impl World {
     fn stage(&self, bytes: &[u8], kind: StageKind) -> Result<Staged> {
         let pieces: Vec<_> = bytes.chunks(1000).map(|piece| Ok::<_, Error>(Bytes::copy_from_slice(piece))).collect();
         self.time.run(self.engine.stage(stream::iter(pieces), kind))
+    }
+
+    /// As into a bucket that has settings of its own.
+    fn stage_with(&self, bytes: &[u8], settings: BucketSettings) -> Result<Staged> {
+        let body = stream::iter([Ok::<_, Error>(Bytes::copy_from_slice(bytes))]);
+        self.time.run(self.engine.stage(body, StageOptions { settings, ..StageKind::Object.into() }))
     }
 
     fn commit(&self, staged: Staged, key: &str) -> Result<Object> {

@@ -5,7 +5,6 @@ use futures::StreamExt;
 
 use crate::ErrorKind;
 use crate::data::placement::tolerance;
-use crate::engine::StageOptions;
 use crate::port::Store;
 use crate::testing::Fault;
 

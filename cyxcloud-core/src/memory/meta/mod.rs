@@ -13,8 +13,9 @@ use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::{ChunkRecord, Content, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
-    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, BucketSettings, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate,
+    Lease, Meta, NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed,
+    Upload, Usage,
 };
 use crate::{Error, Result, Timestamp};
 
@@ -69,6 +70,7 @@ impl Meta for MemoryMeta {
     }
 
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
+        bucket.settings.check()?;
         let mut state = self.state();
         if state.buckets.contains_key(&bucket.name) || state.require_bucket(bucket.id).is_ok() {
             return Err(Error::already_exists(format!("bucket {} exists", bucket.name)));
@@ -79,6 +81,14 @@ impl Meta for MemoryMeta {
 
     async fn bucket(&self, name: &BucketName) -> Result<Bucket> {
         self.state().buckets.get(name).cloned().ok_or_else(|| Error::not_found(format!("no bucket {name}")))
+    }
+
+    async fn set_bucket_settings(&self, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        settings.check()?;
+        let mut state = self.state();
+        let found = state.buckets.values_mut().find(|b| b.id == bucket);
+        found.ok_or_else(|| Error::not_found(format!("no bucket {bucket}")))?.settings = settings;
+        Ok(())
     }
 
     async fn list_buckets(&self, owner: AccountId) -> Result<Vec<Bucket>> {

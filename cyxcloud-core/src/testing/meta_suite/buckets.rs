@@ -92,3 +92,55 @@ pub async fn deleting_a_bucket_aborts_its_uploads(meta: Fixture) {
     assert_live(&meta, &[&stays]).await;
     assert_eq!(meta.claim_dead_chunks(0, None, 10).await.unwrap().chunks, [lost]);
 }
+
+fn of_its_own() -> BucketSettings {
+    BucketSettings { scheme: Scheme::new(4, 2).ok(), chunk_size_bytes: Some(1 << 20), write_quorum: Some(5) }
+}
+
+/// Each of them, or none.
+pub async fn a_bucket_keeps_its_settings(meta: Fixture) {
+    let all = of_its_own();
+    let some = [
+        BucketSettings::default(),
+        all,
+        BucketSettings { write_quorum: None, ..all },
+        BucketSettings { chunk_size_bytes: None, ..all },
+        BucketSettings { chunk_size_bytes: all.chunk_size_bytes, ..BucketSettings::default() },
+        BucketSettings { scheme: Scheme::new(200, 55).ok(), write_quorum: Some(255), ..all },
+    ];
+    let mut made = Vec::new();
+    for (number, settings) in some.into_iter().enumerate() {
+        let bucket = Bucket { settings, ..new_bucket(&format!("bucket-{number}")) };
+        meta.create_bucket(bucket.clone()).await.unwrap();
+        assert_eq!(meta.bucket(&bucket.name).await.unwrap(), bucket);
+        made.push(bucket);
+    }
+    assert_eq!(meta.list_buckets(AccountId([1; 16])).await.unwrap(), made);
+}
+
+/// Of one bucket, and back to none.
+pub async fn bucket_settings_are_changed(meta: Fixture) {
+    let (bucket, other) = (new_bucket("first"), new_bucket("second"));
+    meta.create_bucket(bucket.clone()).await.unwrap();
+    meta.create_bucket(other.clone()).await.unwrap();
+    let object = put(&meta, bucket.id, "a", &[record(1, 0)]).await;
+    for settings in [of_its_own(), BucketSettings { write_quorum: Some(6), ..of_its_own() }, BucketSettings::default()] {
+        meta.set_bucket_settings(bucket.id, settings).await.unwrap();
+        assert_eq!(meta.bucket(&bucket.name).await.unwrap(), Bucket { settings, ..bucket.clone() });
+    }
+    assert_eq!(meta.bucket(&other.name).await.unwrap(), other);
+    assert_eq!(meta.object(bucket.id, &key("a")).await.unwrap(), object);
+    refused(meta.set_bucket_settings(BucketId([9; 16]), of_its_own()).await, ErrorKind::NotFound);
+}
+
+/// Neither made nor changed to.
+pub async fn impossible_settings_are_refused(meta: Fixture) {
+    let bucket = new_bucket("first");
+    meta.create_bucket(bucket.clone()).await.unwrap();
+    let quorum = |write_quorum| BucketSettings { write_quorum: Some(write_quorum), ..of_its_own() };
+    for settings in [quorum(4), quorum(7), BucketSettings { scheme: None, ..of_its_own() }] {
+        refused(meta.create_bucket(Bucket { settings, ..new_bucket("second") }).await, ErrorKind::Invalid);
+        refused(meta.set_bucket_settings(bucket.id, settings).await, ErrorKind::Invalid);
+    }
+    assert_eq!(meta.list_buckets(bucket.owner).await.unwrap(), [bucket]);
+}

@@ -10,8 +10,8 @@ use crate::data::erasure::Scheme;
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, ShardRoot, UploadId, VersionId};
 use crate::port::{
-    Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, Environment, Fate, Meta, Metadata, NewVersion, Object, Part, PartChoice,
-    Precondition, Upload,
+    Bucket, BucketSettings, CommitObject, CommitPart, CompleteUpload, CopyObject, Environment, Fate, Meta, Metadata, NewVersion, Object,
+    Part, PartChoice, Precondition, Upload,
 };
 use crate::testing::VirtualTime;
 use crate::{ErrorKind, Result, Timestamp};
@@ -43,7 +43,8 @@ macro_rules! meta_conformance {
         $crate::meta_conformance! { @cases $run;
             buckets:
                 a_created_bucket_is_found, a_taken_name_is_refused, an_unknown_bucket_is_not_found, buckets_are_listed_by_owner_and_name,
-                only_an_empty_bucket_is_deleted, a_name_made_again_is_another_bucket, deleting_a_bucket_aborts_its_uploads;
+                only_an_empty_bucket_is_deleted, a_bucket_keeps_its_settings, bucket_settings_are_changed,
+                impossible_settings_are_refused, a_name_made_again_is_another_bucket, deleting_a_bucket_aborts_its_uploads;
             leases:
                 epochs_only_grow, a_lease_lives_until_it_expires, a_lease_is_renewed, a_lease_may_live_forever, an_ended_lease_is_gone,
                 the_fence_is_the_lowest_live_epoch_or_the_next, a_fence_drops_what_is_expired, all_leases_are_dropped,
@@ -183,7 +184,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T>, kind: ErrorKind) {
 
 fn new_bucket(name: &str) -> Bucket {
     let name = BucketName::new(name).unwrap();
-    Bucket { id: BucketId(unique_id()), name, owner: AccountId([1; 16]), created: NOW }
+    Bucket { id: BucketId(unique_id()), name, owner: AccountId([1; 16]), created: NOW, settings: BucketSettings::default() }
 }
 
 async fn make_bucket(meta: &Fixture, name: &str) -> BucketId {

@@ -21,8 +21,8 @@ use crate::control::lifecycle::NodeStatus;
 use crate::data::manifest::ChunkRecord;
 use crate::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use crate::port::{
-    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, BucketSettings, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use crate::{Error, Result};
 
@@ -176,6 +176,9 @@ impl Meta for SimMeta {
     async fn bucket(&self, name: &BucketName) -> Result<Bucket> {
         let name = name.clone();
         forward!(self, bucket(&name))
+    }
+    async fn set_bucket_settings(&self, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        forward!(self, set_bucket_settings(bucket, settings))
     }
     async fn list_buckets(&self, owner: AccountId) -> Result<Vec<Bucket>> {
         forward!(self, list_buckets(owner))

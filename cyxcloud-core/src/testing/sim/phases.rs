@@ -19,7 +19,7 @@ use crate::control::job::JobState;
 use crate::control::lifecycle::{NodeState, NodeStatus};
 use crate::engine::Engine;
 use crate::id::{BucketName, NodeId};
-use crate::port::{Bucket, Environment, Meta};
+use crate::port::{Bucket, BucketSettings, Environment, Meta};
 use crate::testing::{Budget, Stuck};
 use crate::{Error, Result};
 
@@ -35,6 +35,7 @@ pub(super) fn run(world: &Arc<World>) {
         name: BucketName::new(format!("bucket-{number}")).unwrap(),
         owner: ACCOUNT,
         created: world.time.now(),
+        settings: BucketSettings::default(),
     });
     buckets.for_each(|bucket| world.time.run(world.meta.create_bucket(bucket)).unwrap());
     if let Some(quota_bytes) = world.plan.quota_bytes {

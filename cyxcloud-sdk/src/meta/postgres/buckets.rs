@@ -2,17 +2,21 @@
 
 use cyxcloud_core::Error;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, UploadId};
-use cyxcloud_core::port::Bucket;
+use cyxcloud_core::port::{Bucket, BucketSettings};
 use tokio_postgres::Row;
 
 use super::fail::Outcome;
 use super::row::{bucket_id, id, int, time};
-use super::session::Session;
+use super::session::{Params, Session};
 use super::{Now, chunks, multipart, sql, trash};
+use crate::meta::common::{settings, settings_row};
 
 pub(super) async fn create(c: &Session, bucket: &Bucket) -> Outcome<()> {
-    let (id, owner) = (bucket.id.0.as_slice(), bucket.owner.0.as_slice());
-    if c.execute(sql::INSERT_BUCKET, &[&id, &bucket.name.as_str(), &owner, &int(bucket.created.0)]).await? == 0 {
+    bucket.settings.check()?;
+    let (id, owner, created) = (bucket.id.0.as_slice(), bucket.owner.0.as_slice(), int(bucket.created.0));
+    let (data, parity, chunk_size, quorum) = settings_row(&bucket.settings);
+    let row: Params<'_> = &[&id, &bucket.name.as_str(), &owner, &created, &data, &parity, &chunk_size, &quorum];
+    if c.execute(sql::INSERT_BUCKET, row).await? == 0 {
         return Err(Error::already_exists(format!("bucket {} exists", bucket.name)).into());
     }
     Ok(())
@@ -21,11 +25,21 @@ pub(super) async fn create(c: &Session, bucket: &Bucket) -> Outcome<()> {
 fn bucket(row: &Row) -> Outcome<Bucket> {
     let name = BucketName::new(row.try_get::<_, String>(1)?);
     let name = name.map_err(|e| Error::corrupt("stored bucket name is invalid").with_source(e))?;
-    Ok(Bucket { id: bucket_id(row, 0)?, name, owner: AccountId(id(row, 2)?), created: time(row, 3)? })
+    let settings = settings((row.try_get(4)?, row.try_get(5)?, row.try_get(6)?, row.try_get(7)?))?;
+    Ok(Bucket { id: bucket_id(row, 0)?, name, owner: AccountId(id(row, 2)?), created: time(row, 3)?, settings })
 }
 
 fn missing(id: BucketId) -> Error {
     Error::not_found(format!("no bucket {id}"))
+}
+
+pub(super) async fn set_settings(c: &Session, id: BucketId, settings: BucketSettings) -> Outcome<()> {
+    settings.check()?;
+    let (data, parity, chunk_size, quorum) = settings_row(&settings);
+    match c.execute(sql::SET_BUCKET_SETTINGS, &[&id.0.as_slice(), &data, &parity, &chunk_size, &quorum]).await? {
+        0 => Err(missing(id).into()),
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn by_name(c: &Session, name: &BucketName) -> Outcome<Bucket> {

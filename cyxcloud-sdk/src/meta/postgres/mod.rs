@@ -16,8 +16,9 @@ use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::{ChunkRecord, Copy};
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
-    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, BucketSettings, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate,
+    Lease, Meta, NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed,
+    Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use deadpool_postgres::{Pool, Runtime};
@@ -208,6 +209,10 @@ impl Meta for PostgresMeta {
 
     async fn bucket(&self, name: &BucketName) -> Result<Bucket> {
         look!(self, c, buckets::by_name(c, name).await)
+    }
+
+    async fn set_bucket_settings(&self, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        look!(self, c, buckets::set_settings(c, bucket, settings).await)
     }
 
     async fn list_buckets(&self, owner: AccountId) -> Result<Vec<Bucket>> {

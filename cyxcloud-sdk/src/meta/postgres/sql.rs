@@ -74,9 +74,12 @@ statements! {
     CLUSTER = "SELECT replace(id::text, '-', '') FROM cyx.cluster WHERE singleton = 1";
     NOW = concat!("SELECT ", now!(1));
 
-    INSERT_BUCKET = "INSERT INTO cyx.buckets (id, name, owner, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-    BUCKET_BY_NAME = "SELECT id, name, owner, created FROM cyx.buckets WHERE name = $1";
-    BUCKETS_BY_OWNER = "SELECT id, name, owner, created FROM cyx.buckets WHERE owner = $1 ORDER BY name";
+    INSERT_BUCKET = "INSERT INTO cyx.buckets (id, name, owner, created, data, parity, chunk_size, write_quorum)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+    BUCKET_BY_NAME = "SELECT id, name, owner, created, data, parity, chunk_size, write_quorum FROM cyx.buckets WHERE name = $1";
+    BUCKETS_BY_OWNER = "SELECT id, name, owner, created, data, parity, chunk_size, write_quorum
+        FROM cyx.buckets WHERE owner = $1 ORDER BY name";
+    SET_BUCKET_SETTINGS = "UPDATE cyx.buckets SET data = $2, parity = $3, chunk_size = $4, write_quorum = $5 WHERE id = $1";
     // Held against its deletion until the transaction ends.
     HOLD_BUCKET = "SELECT owner FROM cyx.buckets WHERE id = $1 FOR KEY SHARE";
     LOCK_BUCKET = "SELECT 1 FROM cyx.buckets WHERE id = $1 FOR UPDATE";

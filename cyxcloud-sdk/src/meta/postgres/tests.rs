@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use cyxcloud_core::id::{BucketId, BucketName, ChunkId, ObjectKey};
-use cyxcloud_core::port::{Fate, Meta, Precondition, ScanStart, Usage};
+use cyxcloud_core::port::{BucketSettings, Fate, Meta, Precondition, ScanStart, Usage};
 use cyxcloud_test_servers::{Postgres, PostgresSettings};
 
 use super::{PostgresMeta, PostgresOptions, sql};
@@ -87,7 +87,12 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     server().psql("first", &made).unwrap();
     let meta = open("first").await;
     let bucket = BucketId([1; 16]);
-    assert_eq!(meta.bucket(&BucketName::new("first").unwrap()).await.unwrap().id, bucket);
+    let name = BucketName::new("first").unwrap();
+    let found = meta.bucket(&name).await.unwrap();
+    assert_eq!((found.id, found.settings), (bucket, BucketSettings::default()));
+    let own = BucketSettings { chunk_size_bytes: Some(4096), ..BucketSettings::default() };
+    meta.set_bucket_settings(bucket, own).await.unwrap();
+    assert_eq!(meta.bucket(&name).await.unwrap().settings, own);
     assert_eq!(meta.usage(bucket).await.unwrap(), Usage { objects: 1, object_bytes: 5, ..Usage::default() });
     let heads = meta.scan_objects(bucket, "", ScanStart::First, 10).await.unwrap();
     assert_eq!(heads.len(), 1);

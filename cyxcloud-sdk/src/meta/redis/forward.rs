@@ -7,8 +7,8 @@ use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
-    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta, NodeRecord,
-    NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, BucketSettings, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Fate, Lease, Meta,
+    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
 };
 use cyxcloud_core::{Result, Timestamp};
 
@@ -26,6 +26,10 @@ impl Meta for RedisMeta {
 
     async fn bucket(&self, name: &BucketName) -> Result<Bucket> {
         self.inner.bucket(name).await
+    }
+
+    async fn set_bucket_settings(&self, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        self.inner.set_bucket_settings(bucket, settings).await
     }
 
     async fn list_buckets(&self, owner: AccountId) -> Result<Vec<Bucket>> {

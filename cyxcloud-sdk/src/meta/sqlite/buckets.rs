@@ -1,16 +1,19 @@
 //! Buckets.
 
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, UploadId};
-use cyxcloud_core::port::Bucket;
+use cyxcloud_core::port::{Bucket, BucketSettings};
 use cyxcloud_core::{Error, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::fail::Outcome;
 use super::query::{all, execute, first, int, time};
 use super::{multipart, sql, trash, usage};
+use crate::meta::common::{settings, settings_row};
 
 pub(super) fn create(c: &Connection, bucket: &Bucket) -> Outcome<()> {
-    let row = params![bucket.id.0, bucket.name.as_str(), bucket.owner.0, int(bucket.created.0)];
+    bucket.settings.check()?;
+    let (data, parity, chunk_size, quorum) = settings_row(&bucket.settings);
+    let row = params![bucket.id.0, bucket.name.as_str(), bucket.owner.0, int(bucket.created.0), data, parity, chunk_size, quorum];
     if execute(c, sql::INSERT_BUCKET, row)? == 0 {
         return Err(Error::already_exists(format!("bucket {} exists", bucket.name)).into());
     }
@@ -19,7 +22,22 @@ pub(super) fn create(c: &Connection, bucket: &Bucket) -> Outcome<()> {
 
 fn bucket(row: &Row<'_>) -> Outcome<Bucket> {
     let name = BucketName::new(row.get::<_, String>(1)?).map_err(|e| Error::corrupt("stored bucket name is invalid").with_source(e))?;
-    Ok(Bucket { id: BucketId(row.get(0)?), name, owner: AccountId(row.get(2)?), created: time(row, 3)? })
+    Ok(Bucket {
+        id: BucketId(row.get(0)?),
+        name,
+        owner: AccountId(row.get(2)?),
+        created: time(row, 3)?,
+        settings: settings((row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))?,
+    })
+}
+
+pub(super) fn set_settings(c: &Connection, id: BucketId, settings: BucketSettings) -> Outcome<()> {
+    settings.check()?;
+    let (data, parity, chunk_size, quorum) = settings_row(&settings);
+    match execute(c, sql::SET_BUCKET_SETTINGS, params![id.0, data, parity, chunk_size, quorum])? {
+        0 => Err(Error::not_found(format!("no bucket {id}")).into()),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn by_name(c: &Connection, name: &BucketName) -> Outcome<Bucket> {

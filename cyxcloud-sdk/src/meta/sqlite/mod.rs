@@ -14,8 +14,9 @@ use cyxcloud_core::control::lifecycle::NodeStatus;
 use cyxcloud_core::data::manifest::ChunkRecord;
 use cyxcloud_core::id::{AccountId, BucketId, BucketName, ChunkId, NodeId, ObjectKey, UploadId, VersionId};
 use cyxcloud_core::port::{
-    AccessKey, AccountUsage, Bucket, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate, Lease, Meta,
-    NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed, Upload, Usage,
+    AccessKey, AccountUsage, Bucket, BucketSettings, CommitObject, CommitPart, CompleteUpload, CopyObject, DeadChunks, Environment, Fate,
+    Lease, Meta, NodeRecord, NoteName, Object, ObjectHead, Part, Precondition, RenameObject, ReplaceCopies, Restore, ScanStart, Trashed,
+    Upload, Usage,
 };
 use cyxcloud_core::{Error, Result, Timestamp};
 use rusqlite::Connection;
@@ -110,6 +111,10 @@ impl Meta for SqliteMeta {
     async fn bucket(&self, name: &BucketName) -> Result<Bucket> {
         let name = name.clone();
         self.read(move |c| buckets::by_name(c, &name)).await
+    }
+
+    async fn set_bucket_settings(&self, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        self.write(move |c| buckets::set_settings(c, bucket, settings)).await
     }
 
     async fn list_buckets(&self, owner: AccountId) -> Result<Vec<Bucket>> {

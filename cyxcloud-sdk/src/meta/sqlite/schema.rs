@@ -23,7 +23,7 @@ const BUSY_LOOK: Duration = Duration::from_millis(1);
 const CACHED_STATEMENTS: usize = 128;
 
 /// Applied in order, each once.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Keys are BLOBs, so that they compare by bytes. `objects` keeps the manifest last: a long one goes to overflow pages, which a scan
 /// does not read. `chunks` keeps rows in order of arrival, because records are too large to be moved about by random ids.
@@ -190,6 +190,14 @@ CREATE TABLE restores (
     next INTEGER PRIMARY KEY,
     at INTEGER NOT NULL
 ) STRICT;
+";
+
+/// What a bucket has of its own; those that are there follow the policy, as they did.
+const V6: &str = "
+ALTER TABLE buckets ADD COLUMN data INTEGER;
+ALTER TABLE buckets ADD COLUMN parity INTEGER;
+ALTER TABLE buckets ADD COLUMN chunk_size INTEGER;
+ALTER TABLE buckets ADD COLUMN write_quorum INTEGER;
 ";
 
 /// The one connection that writes, its tables up to date.

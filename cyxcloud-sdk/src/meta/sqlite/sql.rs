@@ -9,9 +9,12 @@ macro_rules! statements {
 }
 
 statements! {
-    INSERT_BUCKET = "INSERT INTO buckets (id, name, owner, created) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-    BUCKET_BY_NAME = "SELECT id, name, owner, created FROM buckets WHERE name = ?1";
-    BUCKETS_BY_OWNER = "SELECT id, name, owner, created FROM buckets WHERE owner = ?1 ORDER BY name";
+    INSERT_BUCKET = "INSERT INTO buckets (id, name, owner, created, data, parity, chunk_size, write_quorum)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
+    BUCKET_BY_NAME = "SELECT id, name, owner, created, data, parity, chunk_size, write_quorum FROM buckets WHERE name = ?1";
+    BUCKETS_BY_OWNER = "SELECT id, name, owner, created, data, parity, chunk_size, write_quorum
+        FROM buckets WHERE owner = ?1 ORDER BY name";
+    SET_BUCKET_SETTINGS = "UPDATE buckets SET data = ?2, parity = ?3, chunk_size = ?4, write_quorum = ?5 WHERE id = ?1";
     BUCKET_EXISTS = "SELECT 1 FROM buckets WHERE id = ?1";
     BUCKET_IS_USED = "SELECT 1 FROM objects WHERE bucket = ?1 LIMIT 1";
     BUCKET_UPLOADS = "SELECT id FROM uploads WHERE bucket = ?1";

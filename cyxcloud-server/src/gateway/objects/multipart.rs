@@ -7,7 +7,7 @@ use cyxcloud_sdk::core::ErrorKind;
 use cyxcloud_sdk::core::data::manifest::{Content, Manifest};
 use cyxcloud_sdk::core::engine::NewPart;
 use cyxcloud_sdk::core::id::{AccountId, ObjectKey, UploadId};
-use cyxcloud_sdk::core::port::{CompleteUpload, Object, Upload};
+use cyxcloud_sdk::core::port::{Bucket, CompleteUpload, Object, Upload};
 use cyxcloud_sdk::wire::{multipart as convert, object};
 use cyxcloud_sdk::{Error, Result};
 
@@ -21,12 +21,17 @@ const LEAST_CHUNK_BYTES: u32 = 64 << 10;
 impl Objects {
     /// The upload, if it is in a bucket of the caller's: others need not even learn that it exists.
     async fn multipart(&self, account: AccountId, id: &[u8]) -> Result<Upload> {
+        self.multipart_in(account, id).await.map(|(upload, _)| upload)
+    }
+
+    /// As [`Objects::multipart`], with its bucket.
+    async fn multipart_in(&self, account: AccountId, id: &[u8]) -> Result<(Upload, Bucket)> {
         let id = convert::multipart_id(id)?;
         let missing = || Error::not_found("there is no such multipart upload");
         let upload = self.engine.meta().upload(id).await;
         let upload = upload.map_err(|e| if e.kind() == ErrorKind::NotFound { missing() } else { e })?;
         match self.bucket(account, &upload.bucket.0).await {
-            Ok(_) => Ok(upload),
+            Ok(bucket) => Ok((upload, bucket)),
             Err(e) if e.kind() == ErrorKind::NotFound => Err(missing()),
             Err(e) => Err(e),
         }
@@ -67,7 +72,7 @@ impl Objects {
     pub(super) async fn commit_one_part(&self, account: AccountId, request: message::CommitPartRequest) -> Result<()> {
         let message::CommitPartRequest { upload, multipart_id, number, version, etag, part_chunks, chunks } = request;
         let lease = self.live_upload(account, &upload).await?;
-        let upload = self.multipart(account, &multipart_id).await?;
+        let (upload, bucket) = self.multipart_in(account, &multipart_id).await?;
         let part = NewPart {
             number,
             version: object::version_id(&version)?,
@@ -78,7 +83,7 @@ impl Objects {
         let manifest = Manifest { content: Content::Chunks(convert::refs(&part_chunks)?) };
         self.require_compact(&manifest)?;
         let chunks = chunks.into_iter().map(|chunk| object::chunk(Some(chunk))).collect::<Result<Vec<_>>>()?;
-        let staged = self.engine.stage_direct(lease.epoch, manifest, chunks).await?;
+        let staged = self.engine.stage_direct(lease.epoch, &bucket.settings, manifest, chunks).await?;
         self.engine.commit_part(staged, upload.id, part).await.map(drop)
     }
 
