@@ -31,7 +31,7 @@ pub(crate) enum Place {
     #[cfg(feature = "directory")]
     Directory(std::path::PathBuf, #[expect(dead_code, reason = "held for this process")] crate::DirectoryLock),
     #[cfg(feature = "remote")]
-    Remote(String),
+    Remote(crate::remote::Gateway),
 }
 
 impl Cluster {
@@ -85,8 +85,7 @@ impl Cluster {
     /// access key.
     #[cfg(feature = "remote")]
     pub async fn connect(options: crate::ConnectOptions) -> Result<Self> {
-        let gateway = options.gateway.clone();
-        let (engine, account) = crate::remote::connect(options).await?;
+        let (engine, account, gateway) = crate::remote::connect(options).await?;
         Ok(Self::new(engine, Arc::new(LocalTransport::new(Vec::new())), account, Place::Remote(gateway)))
     }
 
@@ -239,9 +238,13 @@ impl Cluster {
     /// ```
     ///
     /// # Errors
-    /// Those of the metadata store; [`ErrorKind::Invalid`] for a cluster on other machines, whose `/health/cluster` says it.
+    /// Those of the metadata store.
     pub async fn health(&self) -> Result<ClusterHealth> {
-        self.engine().cluster_health().await
+        match &self.inner.place {
+            #[cfg(feature = "remote")]
+            Place::Remote(gateway) => gateway.health().await,
+            _ => self.engine().cluster_health().await,
+        }
     }
 }
 
@@ -252,7 +255,7 @@ impl std::fmt::Debug for Cluster {
             #[cfg(feature = "directory")]
             Place::Directory(directory, _) => write!(f, "Cluster in {}", directory.display()),
             #[cfg(feature = "remote")]
-            Place::Remote(gateway) => write!(f, "Cluster behind {gateway}"),
+            Place::Remote(gateway) => write!(f, "Cluster behind {}", gateway.address()),
         }
     }
 }

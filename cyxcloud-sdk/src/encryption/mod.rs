@@ -29,6 +29,8 @@
 //!
 //! What this protects against whom, and what it does not hide: `docs/encryption.md`.
 
+use cyxcloud_core::port::Metadata;
+
 pub(crate) mod hook;
 
 #[cfg(feature = "encryption")]
@@ -62,3 +64,11 @@ pub use self::{
 
 /// Name of the `Envelope` in an object's user metadata. S3 clients see `x-amz-meta-cyx-encryption`.
 pub const METADATA_NAME: &str = "cyx-encryption";
+
+/// Gives `metadata` that replace those of an object the mark of its encryption, unless they have one: without it the bytes are lost, and who only changes
+/// a content type does not know of it. For shells that copy.
+pub fn keep_mark(of_source: &Metadata, metadata: &mut Metadata) {
+    if let Some(mark) = of_source.user.get(METADATA_NAME) {
+        metadata.user.entry(METADATA_NAME.to_owned()).or_insert_with(|| mark.clone());
+    }
+}

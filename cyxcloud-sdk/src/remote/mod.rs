@@ -21,7 +21,7 @@ use crate::environment::TokioEnvironment;
 use crate::transport::GrpcTransport;
 use crate::transport::grpc::{AddressGuard, ChannelOptions, Channels, ClientTls};
 use crate::wire;
-use gateway::Gateway;
+pub(crate) use gateway::Gateway;
 use grants::Grants;
 use meta::RemoteMeta;
 use nodes::RemoteNodes;
@@ -59,8 +59,8 @@ impl std::fmt::Debug for ConnectOptions {
     }
 }
 
-/// An engine over a gateway's metadata, and the account it acts for.
-pub(crate) async fn connect(options: ConnectOptions) -> Result<(Arc<Engine>, AccountId)> {
+/// An engine over a gateway's metadata, the account it acts for, and the gateway.
+pub(crate) async fn connect(options: ConnectOptions) -> Result<(Arc<Engine>, AccountId, Gateway)> {
     let env: Arc<dyn Environment> = Arc::new(TokioEnvironment::default());
     // The gateway's own address was chosen by whoever connects.
     let channels = Channels::new(ChannelOptions { tls: options.tls.clone(), ..ChannelOptions::default() });
@@ -81,7 +81,7 @@ pub(crate) async fn connect(options: ConnectOptions) -> Result<(Arc<Engine>, Acc
     nodes.know(cluster.nodes)?;
     let grants = Arc::new(Grants::new(gateway.clone(), nodes.clone(), env.clone()));
     let transport = Arc::new(GrpcTransport::new(nodes.clone(), grants.clone(), to_nodes, env.clone()));
-    let meta = Arc::new(RemoteMeta::new(gateway, grants, nodes.clone()));
+    let meta = Arc::new(RemoteMeta::new(gateway.clone(), grants, nodes.clone()));
     let engine = Engine::new(Ports { meta, transport, members: nodes, env }, policy)?;
-    Ok((engine, account))
+    Ok((engine, account, gateway))
 }

@@ -1,5 +1,6 @@
 //! Between the messages of [`cyxcloud_proto`] and the types of core. Whatever comes in is checked here.
 
+pub mod health;
 pub mod multipart;
 pub mod object;
 pub mod version;

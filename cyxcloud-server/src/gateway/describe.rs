@@ -4,24 +4,11 @@ use std::collections::BTreeMap;
 
 use cyxcloud_proto::gateway::v1 as message;
 use cyxcloud_sdk::Result;
-use cyxcloud_sdk::core::control::lifecycle::{NodeState, NodeStatus};
 use cyxcloud_sdk::core::id::NodeId;
 use cyxcloud_sdk::core::port::{NodeRecord, Space};
-use cyxcloud_sdk::wire;
+use cyxcloud_sdk::wire::{self, health::state_message};
 
 use super::nodes::Nodes;
-
-/// A state as it is sent.
-pub(super) fn state(status: Option<&NodeStatus>) -> message::NodeState {
-    match status.map(|status| status.state) {
-        None => message::NodeState::Unspecified,
-        Some(NodeState::Online) => message::NodeState::Online,
-        Some(NodeState::Offline) => message::NodeState::Offline,
-        Some(NodeState::Recovering) => message::NodeState::Recovering,
-        Some(NodeState::Draining) => message::NodeState::Draining,
-        Some(NodeState::Removed) => message::NodeState::Removed,
-    }
-}
 
 /// Space that a node tells.
 pub(super) fn space(message: &message::Space) -> Space {
@@ -54,7 +41,7 @@ impl Nodes {
             node_id: wire::id(record.id),
             name: record.name.clone(),
             address: endpoint.map(|endpoint| endpoint.address.clone()).unwrap_or_default(),
-            state: state(status).into(),
+            state: state_message(status.map(|status| status.state)).into(),
             drain_requested: status.is_some_and(|status| status.drain_requested),
             last_heartbeat_ms: heard.map(|(at, _)| at).max(status.map(|status| status.last_heartbeat)).map_or(0, |at| at.0),
             since_ms: status.map_or(0, |status| status.since.0),

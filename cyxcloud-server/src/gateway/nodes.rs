@@ -15,12 +15,12 @@ use cyxcloud_sdk::core::port::{Environment, NodeRecord};
 use cyxcloud_sdk::credential::{Identity, PublicKey};
 use cyxcloud_sdk::members::{Beat, Registry};
 use cyxcloud_sdk::transport::grpc::ChannelOptions;
-use cyxcloud_sdk::wire;
+use cyxcloud_sdk::wire::{self, health::state_message};
 use tokio::sync::{Mutex, Semaphore};
 use tonic::{Request, Response, Status};
 
 use super::commands::{Commands, Wanted};
-use super::describe::{space, state};
+use super::describe::space;
 use super::secrets::JoinToken;
 use crate::access_keys::ROOT_ACCOUNT;
 use crate::grpc::Caller;
@@ -120,7 +120,7 @@ impl Nodes {
         // Another gateway may have heard the operator since.
         self.commands.forget_drain(id, !status.drain_requested);
         let commands = self.commands.next(id, &self.cluster, self.env.now());
-        Ok(HeartbeatResponse { state: state(Some(&status)).into(), drain_requested: status.drain_requested, commands })
+        Ok(HeartbeatResponse { state: state_message(Some(status.state)).into(), drain_requested: status.drain_requested, commands })
     }
 
     async fn drain(&self, asked: DrainNodeRequest) -> Result<NodeInfo, Box<Status>> {

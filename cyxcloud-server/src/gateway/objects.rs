@@ -174,6 +174,11 @@ impl ObjectService for Objects {
         }))
     }
 
+    async fn get_health(&self, request: Request<message::GetHealthRequest>) -> Result<Response<message::GetHealthResponse>, Status> {
+        Caller::account(&request)?;
+        answer(self.engine.cluster_health().await.map(|health| wire::health::health_message(&health)))
+    }
+
     async fn create_bucket(
         &self,
         request: Request<message::CreateBucketRequest>,

@@ -7,10 +7,10 @@ use cyxcloud_sdk::core::id::NodeId;
 use cyxcloud_sdk::core::port::{Endpoint, NodeRecord, Space};
 use cyxcloud_sdk::credential::PublicKey;
 use cyxcloud_sdk::members::Beat;
-use cyxcloud_sdk::wire;
+use cyxcloud_sdk::wire::{self, health::state_message};
 use tonic::Status;
 
-use super::describe::{space, state};
+use super::describe::space;
 use super::nodes::Nodes;
 
 /// Longest name of a node or of a domain, in characters.
@@ -44,7 +44,7 @@ impl Nodes {
         Ok(RegisterNodeResponse {
             node_id: wire::id(record.id),
             cluster_key: wire::id(self.cluster.public_key().to_bytes()),
-            state: state(Some(&status)).into(),
+            state: state_message(Some(status.state)).into(),
             heartbeat_interval_ms: self.engine.policy().timers.heartbeat_ms,
             reserved_bytes: endpoint.reserved_bytes,
             available_bytes: endpoint.capacity_bytes - endpoint.reserved_bytes,

@@ -3,7 +3,7 @@
 use cyxcloud_sdk::core::ErrorKind;
 use cyxcloud_sdk::core::id::{BucketId, ObjectKey, VersionId};
 use cyxcloud_sdk::core::port::{self, Metadata, NewVersion, Object};
-use cyxcloud_sdk::encryption::METADATA_NAME;
+use cyxcloud_sdk::encryption::keep_mark;
 use futures::StreamExt;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Response};
@@ -63,13 +63,9 @@ impl Gateway {
             let from = self.read_source(caller, source.0, &source.1).await?;
             let mut metadata = from.head.metadata.clone();
             if let Some(replaced) = &replaced {
-                // Checksums and part sizes belong to the bytes, not to the request. So does the key of bytes that a client encrypted: without it they
-                // are lost.
-                let mark = metadata.user.remove_entry(METADATA_NAME);
+                // Checksums and part sizes belong to the bytes, not to the request.
                 metadata = Metadata { system: metadata.system, ..replaced.clone() };
-                if let Some((name, mark)) = mark {
-                    metadata.user.entry(name).or_insert(mark);
-                }
+                keep_mark(&from.head.metadata, &mut metadata);
             }
             if let Some(algorithm) = algorithm.filter(|a| !stored::sums(&metadata.system).contains_key(a)) {
                 let sum = self.checksum(&from, algorithm).await?;

@@ -107,6 +107,42 @@ async fn passwords_come_from_files_and_the_environment() {
     let (good, said) = user.run_with(&[("CYX_PASSWORD", "hunter2")], &download).await;
     assert!(!good && said.contains("the password is not the one") && !said.contains("hunter2"), "{said}");
     assert_eq!(std::fs::read(user.path("copy.jpg")).unwrap(), b"meow");
+
+    // Somebody whose variable is empty by mistake must not store in the clear.
+    let (good, said) = user.run_with(&[("CYX_PASSWORD", "")], &["upload", "--direct", "cat.jpg", "photos/clear.jpg"]).await;
+    assert!(!good && said.contains("CYX_PASSWORD"), "{said}");
+    user.refused(&["download", "--direct", "photos/clear.jpg", "clear.jpg"], "does not exist").await;
+    fleet.bench.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn objects_are_put_under_another_key() {
+    let fleet = Fleet::new(6).await;
+    let user = User::new(&fleet);
+    for key in ["one.key", "two.key"] {
+        user.must(&["key", "new", key]).await;
+    }
+    for (name, bytes) in [("a", 10), ("b", 300_000)] {
+        std::fs::write(user.path(name), SplitMix64(bytes).bytes(bytes as usize)).unwrap();
+        user.must(&["upload", "--direct", "--key-file", "one.key", name, &format!("photos/2026/{name}")]).await;
+    }
+    user.must(&["upload", "--direct", "a", "photos/2026/plain"]).await;
+    user.must(&["upload", "--direct", "--key-file", "one.key", "a", "photos/2025/a"]).await;
+    user.refused(&["rewrap", "photos/2026/", "--new-key-file", "two.key"], "--key-file").await;
+    let rewrap = ["rewrap", "photos/2026/", "--key-file", "one.key", "--new-key-file", "two.key"];
+    let said = user.must(&[&rewrap[..], &["--json"]].concat()).await;
+    for counted in [r#""done":2"#, r#""already":0"#, r#""not_encrypted":1"#, r#""failed":0"#] {
+        assert!(said.contains(counted), "{counted} in {said}");
+    }
+    // Repeated, it has nothing left to do.
+    let said = user.must(&rewrap).await;
+    assert!(said.contains("0 objects put under the new key, 2 were already"), "{said}");
+
+    let download = |key, from| ["download", "--direct", "--key-file", key, from, "copy"];
+    user.refused(&download("one.key", "photos/2026/b"), "is encrypted under the key").await;
+    user.must(&download("two.key", "photos/2026/b")).await;
+    assert_eq!(std::fs::read(user.path("copy")).unwrap(), SplitMix64(300_000).bytes(300_000));
+    user.must(&download("one.key", "photos/2025/a")).await;
     fleet.bench.gateway.stop().await;
 }
 

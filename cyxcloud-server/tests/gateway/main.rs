@@ -8,6 +8,7 @@ mod encrypted;
 mod fake;
 mod http;
 mod living;
+mod lying;
 mod objects;
 mod registering;
 mod sharing;

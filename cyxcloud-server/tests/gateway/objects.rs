@@ -78,10 +78,41 @@ async fn objects_are_copied_and_renamed_without_moving_a_byte() {
     let odd = NewVersion { etag: "\"".into(), ..new_version(&client, album.id(), "x") };
     refused(meta.rename_object(rename_of((photos.id(), &moved), odd)).await, ErrorKind::Invalid);
 
+    // Without its mark an encrypted object is lost, and not every client knows of it.
+    let mark = |of: &Object| of.head.metadata.user.get("cyx-encryption").cloned();
+    let marked = Metadata { user: [("cyx-encryption".to_owned(), "mark".to_owned())].into(), ..Metadata::default() };
+    let sealed = NewVersion { metadata: marked, ..new_version(&client, photos.id(), "sealed") };
+    let sealed = meta.copy_object(copy_of((photos.id(), &moved), sealed)).await.unwrap();
+    let copied = meta.copy_object(copy_of((photos.id(), &sealed), new_version(&client, photos.id(), "copied"))).await.unwrap();
+    let renamed = meta.rename_object(rename_of((photos.id(), &sealed), new_version(&client, photos.id(), "renamed"))).await.unwrap();
+    assert_eq!([mark(&copied), mark(&renamed)], [Some("mark".to_owned()), Some("mark".to_owned())]);
+    for key in ["copied", "renamed"] {
+        photos.delete(key).await.unwrap();
+    }
+
     meta.rename_object(rename_of((photos.id(), &moved), new_version(&client, album.id(), "cat"))).await.unwrap();
     let (held, account) = (meta.usage(album.id()).await.unwrap(), meta.account_usage(AccountId([9; 16])).await.unwrap());
     assert_eq!((held.objects, held.object_bytes, meta.usage(photos.id()).await.unwrap().objects), (1, bytes.len() as u64, 0));
     assert_eq!((account.held, account.quota_bytes), (held, None));
+    fleet.bench.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_hears_what_the_cluster_survives() {
+    let fleet = Fleet::new(6).await;
+    let client = fleet.client().await;
+    let bucket = client.ensure_bucket("photos").await.unwrap();
+    bucket.put("cat", payload(1)).await.unwrap();
+    let health = client.health().await.unwrap();
+    assert_eq!((health.chunks, health.scheme.to_string().as_str(), health.read_tolerance), (1, "4+2", Some(2)));
+    assert_eq!(health.nodes.iter().map(|node| node.shards).collect::<Vec<_>>(), [1; 6]);
+    // The times of heartbeats go on.
+    let mut seen = fleet.bench.gateway.engine.cluster_health().await.unwrap();
+    for (of_client, node) in health.nodes.iter().zip(&mut seen.nodes) {
+        assert_eq!(of_client.status.map(|status| status.state), node.status.map(|status| status.state));
+        (node.status, node.view.free_bytes) = (of_client.status, of_client.view.free_bytes);
+    }
+    assert_eq!(health, seen);
     fleet.bench.gateway.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use cyxcloud_proto::gateway::v1 as message;
 use cyxcloud_sdk::core::id::{AccountId, BucketId, ObjectKey, VersionId};
 use cyxcloud_sdk::core::port::{CopyObject, NewVersion, Object, RenameObject};
+use cyxcloud_sdk::encryption::keep_mark;
 use cyxcloud_sdk::wire::object as convert;
 use cyxcloud_sdk::{Error, Result};
 
@@ -44,6 +45,7 @@ impl Objects {
         if there.head.version != source.version {
             return Err(Error::conflict("the object was replaced; read it again"));
         }
+        keep_mark(&there.head.metadata, &mut object.metadata);
         object.metadata.system = there.head.metadata.system;
         Ok((source, object))
     }
