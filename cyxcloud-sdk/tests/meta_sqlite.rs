@@ -162,7 +162,7 @@ fn a_file_of_version_1_is_brought_up_to_date() {
         assert_eq!(meta.usage(empty).await.unwrap(), Usage::default());
         let buckets = meta.list_buckets(AccountId([1; 16])).await.unwrap();
         assert!(buckets.iter().all(|bucket| bucket.settings == BucketSettings::default()));
-        let own = BucketSettings { chunk_size_bytes: Some(4096), ..BucketSettings::default() };
+        let own = BucketSettings { chunk_size_bytes: Some(1 << 20), ..BucketSettings::default() };
         meta.set_bucket_settings(first, own).await.unwrap();
         meta.delete_bucket(empty).await.unwrap();
         drop(meta);

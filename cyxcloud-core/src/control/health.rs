@@ -243,20 +243,21 @@ pub(crate) fn suffices(scheme: Scheme, copies: &[Copy], node_tolerance: usize) -
 
 /// Whether so many different shards are on as many different nodes.
 pub(crate) fn has_quorum(copies: &[Copy], write_quorum: usize) -> bool {
-    let (mut shards, mut nodes) = (BTreeSet::new(), BTreeSet::new());
-    // One copy of each shard, one on each node, in whatever order they come: never too many are counted.
-    for copy in copies {
-        if !shards.contains(&copy.shard) && nodes.insert(copy.node) {
-            shards.insert(copy.shard);
-        }
-    }
-    shards.len() >= write_quorum
+    let mut nodes_of: BTreeMap<u8, Vec<NodeId>> = BTreeMap::new();
+    copies.iter().for_each(|copy| nodes_of.entry(copy.shard).or_default().push(copy.node));
+    let mut shard_on = BTreeMap::new();
+    nodes_of.keys().filter(|shard| find_node(**shard, &nodes_of, &mut BTreeSet::new(), &mut shard_on)).count() >= write_quorum
 }
 
-/// How many shards have a copy.
-pub(crate) fn distinct_shards(copies: &[Copy]) -> usize {
-    let mut seen = [false; 256];
-    copies.iter().filter(|copy| !std::mem::replace(&mut seen[usize::from(copy.shard)], true)).count()
+/// Gives `shard` a node of its own, moving others where they have another: Kuhn's matching.
+fn find_node(shard: u8, nodes_of: &BTreeMap<u8, Vec<NodeId>>, tried: &mut BTreeSet<NodeId>, shard_on: &mut BTreeMap<NodeId, u8>) -> bool {
+    for node in &nodes_of[&shard] {
+        if tried.insert(*node) && shard_on.get(node).copied().is_none_or(|other| find_node(other, nodes_of, tried, shard_on)) {
+            shard_on.insert(*node, shard);
+            return true;
+        }
+    }
+    false
 }
 
 /// The copies that repair leaves where they are.

@@ -89,6 +89,12 @@ impl Manifest {
     }
 }
 
+/// How many shards have a copy.
+pub(crate) fn distinct_shards(copies: &[Copy]) -> usize {
+    let mut seen = [false; 256];
+    copies.iter().filter(|copy| !std::mem::replace(&mut seen[usize::from(copy.shard)], true)).count()
+}
+
 impl From<Bytes> for Manifest {
     fn from(inline: Bytes) -> Self {
         Self { content: Content::Inline(inline.to_vec()) }
@@ -108,6 +114,22 @@ impl ChunkRecord {
         let record: Self = decode("chunk record", Self::VERSION, bytes)?;
         record.check()?;
         Ok(record)
+    }
+
+    /// Whether some of its shards have no copy.
+    pub fn lacks_shards(&self) -> bool {
+        distinct_shards(&self.copies) < self.scheme.total()
+    }
+
+    /// What a commit leaves of this record where one with copies `there` is referenced already. A whole one takes its place: its copies were made durable just
+    /// now. To one that lacks shards the copies of the other are added, since whoever has the same bytes was promised them.
+    #[must_use]
+    pub fn beside(mut self, there: &[Copy]) -> Self {
+        if self.lacks_shards() {
+            let others: Vec<Copy> = there.iter().copied().filter(|copy| !self.copies.contains(copy)).collect();
+            self.copies.extend(others);
+        }
+        self
     }
 
     /// Whether the fields agree with each other, so that later code may index by them.

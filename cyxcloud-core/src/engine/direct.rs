@@ -9,10 +9,12 @@ use super::serve::MAX_STAT;
 use super::{Engine, Staged, unexpected};
 use crate::control::health::Fleet;
 use crate::data::chunk::shard_len;
+use crate::data::erasure::Scheme;
 use crate::data::manifest::{ChunkRecord, Content, Copy, Manifest};
 use crate::data::placement::{ClusterView, Demand, plan};
 use crate::id::{NodeId, ShardKey};
 use crate::policy::Policy;
+use crate::port::settings::check_scheme;
 use crate::port::{BucketSettings, NodeRequest, NodeResponse, ShardStat};
 use crate::{Error, Result};
 
@@ -20,19 +22,14 @@ use crate::{Error, Result};
 const MAX_AVOIDED: usize = 1024;
 
 impl Engine {
-    /// The copies of `chunk` to make beside those that are `held`, not on nodes to `avoid`. Its own copies mean nothing. `settings` are those of its bucket.
+    /// The copies of `chunk` to make beside those that are `held`, not on nodes to `avoid`. Its own copies mean nothing. Which bucket it is for is asked when it
+    /// is staged.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when the chunk's id does not follow from its roots or its scheme is not that of the bucket,
+    /// [`crate::ErrorKind::Invalid`] when the chunk's id does not follow from its roots or no bucket has its scheme,
     /// [`crate::ErrorKind::Unavailable`] when too few nodes take shards.
-    pub fn plan_copies(
-        &self,
-        settings: &BucketSettings,
-        chunk: &ChunkRecord,
-        held: &[Copy],
-        avoid: &BTreeSet<NodeId>,
-    ) -> Result<Vec<Copy>> {
-        check_chunk(Coding::new(&self.policy, settings), chunk)?;
+    pub fn plan_copies(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
+        self.check_any(chunk)?;
         check_copies(chunk, held, self.policy.node_tolerance)?;
         require_known(&self.view(), held)?;
         if avoid.len() > MAX_AVOIDED {
@@ -45,12 +42,20 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] as for [`Engine::plan_copies`].
-    pub fn admit_copies(&self, settings: &BucketSettings, chunk: &ChunkRecord) -> Result<Vec<Copy>> {
-        check_chunk(Coding::new(&self.policy, settings), chunk)?;
+    pub fn admit_copies(&self, chunk: &ChunkRecord) -> Result<Vec<Copy>> {
+        self.check_any(chunk)?;
         check_copies(chunk, &chunk.copies, self.policy.node_tolerance)?;
         let view = self.view();
         let takes = |copy: &&Copy| view.node(copy.node).is_some_and(|node| node.writable);
         Ok(chunk.copies.iter().filter(takes).copied().collect())
+    }
+
+    /// A chunk of some bucket.
+    fn check_any(&self, chunk: &ChunkRecord) -> Result<()> {
+        if chunk.scheme != self.policy.scheme {
+            check_scheme(chunk.scheme)?;
+        }
+        check_chunk(chunk.scheme, chunk)
     }
 
     pub(super) fn plan_beside(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
@@ -99,7 +104,7 @@ impl Engine {
         let (view, fleet) = (self.view(), self.fleet());
         let mut by_node: BTreeMap<NodeId, Vec<(ShardKey, ShardStat)>> = BTreeMap::new();
         for chunk in &chunks {
-            check_chunk(coding, chunk)?;
+            check_chunk(coding.scheme, chunk)?;
             check_copies(chunk, &chunk.copies, self.policy.node_tolerance)?;
             require_known(&view, &chunk.copies)?;
             self.require_spread(&fleet, coding, chunk)?;
@@ -121,8 +126,13 @@ impl Engine {
     /// ours survive, and crowd no node or wider domain more. Up to `m` nodes may have failed the writer and nobody else.
     fn require_spread(&self, fleet: &Fleet, coding: Coding, chunk: &ChunkRecord) -> Result<()> {
         let none = BTreeSet::new();
-        let is_complete = coding.is_quorate(&chunk.copies) || self.plan_beside(chunk, &chunk.copies, &none)?.is_empty();
-        let is_like = |plan: Result<Vec<Copy>>| plan.is_ok_and(|plan| is_spread_like(fleet, chunk, &plan));
+        let is_quorate = coding.is_quorate(&chunk.copies);
+        let is_complete = is_quorate || self.plan_beside(chunk, &chunk.copies, &none)?.is_empty();
+        let is_like = |plan: Result<Vec<Copy>>| match plan {
+            Ok(plan) => is_spread_like(fleet, chunk, &plan),
+            // Where no room is left for all of them, a quorum on nodes of their own is as good as it gets.
+            Err(_) => is_quorate && fleet.crowding(&chunk.copies)[0] <= 1,
+        };
         if is_complete && is_like(self.plan_beside(chunk, &[], &none)) {
             return Ok(());
         }
@@ -156,10 +166,10 @@ impl Engine {
     }
 }
 
-fn check_chunk(coding: Coding, chunk: &ChunkRecord) -> Result<()> {
+fn check_chunk(scheme: Scheme, chunk: &ChunkRecord) -> Result<()> {
     let refused = |why: &str| Error::invalid(format!("{:?}: {why}", chunk.id));
-    if chunk.scheme != coding.scheme {
-        return Err(refused(&format!("chunks are coded {} here, not {}", coding.scheme, chunk.scheme)));
+    if chunk.scheme != scheme {
+        return Err(refused(&format!("chunks of this bucket are coded {scheme}, not {}", chunk.scheme)));
     }
     if chunk.size_bytes == 0 || chunk.size_bytes > Policy::MAX_CHUNK_BYTES {
         return Err(refused(&format!("no chunk has {} bytes", chunk.size_bytes)));
@@ -209,7 +219,6 @@ mod tests {
 
     use super::*;
     use crate::Timestamp;
-    use crate::data::erasure::Scheme;
     use crate::data::placement::{Domains, NodeView};
     use crate::id::ChunkId;
 

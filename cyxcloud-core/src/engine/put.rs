@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, Either, select};
+use futures::future::{Either, select};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
 use super::Engine;
 use super::coding::Coding;
-use crate::control::health::{CopyState, distinct_shards, standing};
+use crate::control::health::{CopyState, standing};
 use crate::data::chunk::{Chunk, Chunker};
 use crate::data::manifest::{ChunkRecord, ChunkRef, Content, Copy, Manifest};
-use crate::id::{BucketId, ChunkId, UploadId, VersionId};
+use crate::id::{BucketId, UploadId, VersionId};
 use crate::policy::Policy;
 use crate::port::{Bucket, BucketSettings, CommitObject, CommitPart, Meta, NewVersion, Object, Part};
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -130,11 +130,9 @@ impl Engine {
     /// Those of [`crate::port::Meta::commit_object`]; [`crate::ErrorKind::Unavailable`] when too many of the nodes that hold the bytes were lost since
     /// they were staged. The bytes are then orphans.
     pub async fn commit(&self, staged: Staged, object: NewVersion) -> Result<Object> {
-        self.require_standing(&staged).await?;
-        let Staged { epoch, manifest, chunks, .. } = staged;
+        let Staged { epoch, manifest, chunks, .. } = self.require_standing(staged).await?;
         let bucket = object.bucket;
-        let commit = CommitObject { epoch, object, manifest, chunks: Vec::new() };
-        let committed = self.commit_fullest(chunks, |chunks| self.meta().commit_object(CommitObject { chunks, ..commit.clone() })).await;
+        let committed = self.meta().commit_object(CommitObject { epoch, object, manifest, chunks }).await;
         match &committed {
             Ok(object) => self.tell_created(bucket, object),
             Err(_) => self.end_lease(epoch).await,
@@ -147,17 +145,15 @@ impl Engine {
     /// # Errors
     /// Those of [`crate::port::Meta::commit_part`] and [`Engine::commit`]; [`crate::ErrorKind::Invalid`] for bytes that were staged as an object.
     pub async fn commit_part(&self, staged: Staged, upload: UploadId, new: NewPart) -> Result<Part> {
-        self.require_standing(&staged).await?;
-        let Staged { epoch, manifest, chunks, .. } = staged;
+        let Staged { epoch, manifest, chunks, .. } = self.require_standing(staged).await?;
         let size_bytes = manifest.size_bytes();
         let Content::Chunks(refs) = manifest.content else {
             return Err(Error::invalid("bytes staged as an object cannot become a part"));
         };
         let NewPart { number, version, etag, modified, system } = new;
         let part = Part { number, version, size_bytes, etag, modified, system, chunks: refs };
-        let commit = CommitPart { epoch, upload, part: part.clone(), chunks: Vec::new() };
-        let committed = self.commit_fullest(chunks, |chunks| self.meta().commit_part(CommitPart { chunks, ..commit.clone() })).await;
-        match committed {
+        let commit = CommitPart { epoch, upload, part: part.clone(), chunks };
+        match self.meta().commit_part(commit).await {
             Ok(()) => Ok(part),
             Err(e) => {
                 self.end_lease(epoch).await;
@@ -167,55 +163,22 @@ impl Engine {
     }
 
     /// A long upload may outlive nodes that took its first chunks, and nobody repairs what is not committed. Committed now, such a chunk would
-    /// not have the durability that the answer promises, and its copies would replace the better ones of a known chunk.
-    async fn require_standing(&self, staged: &Staged) -> Result<()> {
-        let (stands, node_tolerance) = (self.standing(), self.node_tolerance(&self.view()));
-        let few = |chunk: &&ChunkRecord| {
-            let standing: Vec<Copy> = chunk.copies.iter().copied().filter(&stands).collect();
-            !staged.coding.suffices(&standing, node_tolerance)
-        };
-        let Some(lost) = staged.chunks.iter().find(few) else { return Ok(()) };
-        self.end_lease(staged.epoch).await;
-        Err(Error::unavailable(format!("nodes that took {:?} were lost before the upload was complete; upload again", lost.id)))
-    }
-
-    /// Tells of which copies more can be expected than that they are gone.
-    fn standing(&self) -> impl Fn(&Copy) -> bool {
+    /// not have the durability that the answer promises. Copies that are gone are left out, so that nobody counts on them.
+    async fn require_standing(&self, mut staged: Staged) -> Result<Staged> {
         let (view, statuses, now) = (self.view(), self.node_statuses(), self.cluster_now());
-        move |copy| {
+        let node_tolerance = self.node_tolerance(&view);
+        let stands = |copy: &Copy| {
             let reachable = view.node(copy.node).is_some_and(|node| node.reachable);
             standing(statuses.get(&copy.node), reachable, now) <= CopyState::Late
-        }
-    }
-
-    /// Commits `chunks` without those of which there are better records; with all of them where such a record has gone in the meantime.
-    async fn commit_fullest<'a, T>(
-        &'a self,
-        chunks: Vec<ChunkRecord>,
-        commit: impl Fn(Vec<ChunkRecord>) -> BoxFuture<'a, Result<T>>,
-    ) -> Result<T> {
-        let Some(better) = self.without_poorer(&chunks).await? else { return commit(chunks).await };
-        match commit(better).await {
-            Err(e) if e.kind() == ErrorKind::Invalid => commit(chunks).await,
-            committed => committed,
-        }
-    }
-
-    /// `chunks` without those of which somebody's record has more shards: whoever else has the same bytes was promised more than a quorum. None where
-    /// there are none. What is left out must be referenced when the commit comes, or it is refused as invalid.
-    async fn without_poorer(&self, chunks: &[ChunkRecord]) -> Result<Option<Vec<ChunkRecord>>> {
-        let stands = self.standing();
-        let shards = |chunk: &ChunkRecord| distinct_shards(&chunk.copies.iter().copied().filter(&stands).collect::<Vec<_>>());
-        let partial: Vec<ChunkId> =
-            chunks.iter().filter(|chunk| distinct_shards(&chunk.copies) < chunk.scheme.total()).map(|chunk| chunk.id).collect();
-        if partial.is_empty() {
-            return Ok(None);
-        }
-        let known = self.meta().chunks(&partial).await?;
-        let richer: BTreeMap<ChunkId, usize> = known.iter().flatten().map(|known| (known.id, shards(known))).collect();
-        let is_poorer = |chunk: &&ChunkRecord| richer.get(&chunk.id).is_some_and(|known| *known > shards(chunk));
-        let left: Vec<ChunkRecord> = chunks.iter().filter(|chunk| !is_poorer(chunk)).cloned().collect();
-        Ok((left.len() < chunks.len()).then_some(left))
+        };
+        let coding = staged.coding;
+        let stays = |chunk: &mut ChunkRecord| {
+            chunk.copies.retain(stands);
+            coding.suffices(&chunk.copies, node_tolerance)
+        };
+        let Some(lost) = staged.chunks.iter_mut().find_map(|chunk| (!stays(chunk)).then_some(chunk.id)) else { return Ok(staged) };
+        self.end_lease(staged.epoch).await;
+        Err(Error::unavailable(format!("nodes that took {lost:?} were lost before the upload was complete; upload again")))
     }
 
     /// Gives staged bytes up; garbage collection takes them.

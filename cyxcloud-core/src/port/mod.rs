@@ -7,7 +7,7 @@ mod members;
 mod meta;
 mod note;
 mod restore;
-mod settings;
+pub(crate) mod settings;
 mod store;
 mod transport;
 

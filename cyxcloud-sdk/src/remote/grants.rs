@@ -35,20 +35,10 @@ struct Opened {
     chunks: HashSet<ChunkId>,
 }
 
-/// An upload of this client.
-struct Upload {
-    /// What the gateway calls it.
-    name: Bytes,
-    /// When its lease was begun or kept last.
-    used: Timestamp,
-    /// The bucket that it is for, once it has reserved room there.
-    bucket: Option<BucketId>,
-}
-
 #[derive(Default)]
 struct Kept {
-    /// Uploads by the epoch of their lease.
-    uploads: BTreeMap<u64, Upload>,
+    /// Names of uploads by the epoch of their lease, and when the lease was begun or kept last.
+    uploads: BTreeMap<u64, (Timestamp, Bytes)>,
     stores: BTreeMap<(NodeId, ShardKey), (Timestamp, Bytes)>,
     reads: BTreeMap<(NodeId, ShardKey), (Timestamp, Bytes)>,
     opened: VecDeque<Arc<Opened>>,
@@ -86,16 +76,9 @@ impl Grants {
         let mut kept = self.kept();
         if kept.uploads.len() > MANY_UPLOADS {
             // Those of writers that were dropped, whose leases ran out.
-            kept.uploads.retain(|_, upload| now <= upload.used.plus_ms(UPLOAD_GRACE_MS));
+            kept.uploads.retain(|_, (used, _)| now <= used.plus_ms(UPLOAD_GRACE_MS));
         }
-        kept.uploads.insert(epoch, Upload { name: upload, used: now, bucket: None });
-    }
-
-    /// Remembers which bucket the upload under `epoch` is for.
-    pub(super) fn reserve(&self, epoch: u64, bucket: BucketId) {
-        if let Some(upload) = self.kept().uploads.get_mut(&epoch) {
-            upload.bucket = Some(bucket);
-        }
+        kept.uploads.insert(epoch, (now, upload));
     }
 
     /// What the upload under `epoch` is called.
@@ -103,13 +86,13 @@ impl Grants {
         let now = self.env.now();
         let mut kept = self.kept();
         let upload = kept.uploads.get_mut(&epoch).ok_or_else(|| Error::conflict(format!("no upload of this client has epoch {epoch}")))?;
-        upload.used = now;
-        Ok(upload.name.clone())
+        upload.0 = now;
+        Ok(upload.1.clone())
     }
 
     /// Forgets an upload that has ended.
     pub(super) fn end(&self, epoch: u64) -> Option<Bytes> {
-        self.kept().uploads.remove(&epoch).map(|upload| upload.name)
+        self.kept().uploads.remove(&epoch).map(|(_, upload)| upload)
     }
 
     /// Remembers whose the chunks of an object are.
@@ -200,9 +183,7 @@ impl Authority for Grants {
     async fn announce(&self, epoch: u64, chunk: &ChunkRecord, copies: &[Copy]) -> Result<()> {
         let wanted = ChunkRecord { copies: copies.to_vec(), ..chunk.clone() };
         let plan = message::PlanChunk { chunk: Some(wire::object::chunk_message(&wanted)), held: Vec::new(), avoid: Vec::new() };
-        // Its chunks have the scheme of the bucket.
-        let bucket_id = self.kept().uploads.get(&epoch).and_then(|upload| upload.bucket).map(wire::id).unwrap_or_default();
-        let request = message::PlanChunksRequest { upload: self.upload(epoch)?, chunks: vec![plan], bucket_id };
+        let request = message::PlanChunksRequest { upload: self.upload(epoch)?, chunks: vec![plan] };
         let message::PlanChunksResponse { chunks: planned, nodes } = answer(self.gateway.client().plan_chunks(request).await)?;
         // Sent where ours were out of date: copies on nodes that take no shards get no capability, and go to others.
         if !nodes.is_empty() {

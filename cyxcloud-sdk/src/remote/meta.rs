@@ -55,7 +55,14 @@ impl Meta for RemoteMeta {
     async fn create_bucket(&self, bucket: Bucket) -> Result<()> {
         let (name, bucket_id) = (bucket.name.to_string(), wire::id(bucket.id));
         let request = message::CreateBucketRequest { name, bucket_id, settings: Some(convert::settings_message(&bucket.settings)) };
-        answer(self.gateway.client().create_bucket(request).await).map(drop)
+        let made = convert::bucket(answer(self.gateway.client().create_bucket(request).await)?.bucket)?;
+        if made.settings == bucket.settings {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the gateway has made {} without its settings, which it is too old to know; update it, or use the bucket as it is",
+            bucket.name
+        )))
     }
 
     async fn bucket(&self, name: &BucketName) -> Result<Bucket> {
@@ -94,9 +101,7 @@ impl Meta for RemoteMeta {
 
     async fn reserve(&self, epoch: u64, bucket: BucketId, size_bytes: u64) -> Result<()> {
         let request = message::ReserveUploadRequest { upload: self.grants.upload(epoch)?, bucket_id: wire::id(bucket), size_bytes };
-        answer(self.gateway.client().reserve_upload(request).await)?;
-        self.grants.reserve(epoch, bucket);
-        Ok(())
+        answer(self.gateway.client().reserve_upload(request).await).map(drop)
     }
 
     async fn end_lease(&self, epoch: u64) -> Result<()> {

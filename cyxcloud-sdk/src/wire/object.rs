@@ -348,7 +348,7 @@ mod tests {
         for condition in conditions {
             assert_eq!(precondition(precondition_message(&condition)).unwrap(), condition);
         }
-        let own = BucketSettings { scheme: Scheme::new(4, 2).ok(), chunk_size_bytes: Some(4096), write_quorum: Some(5) };
+        let own = BucketSettings { scheme: Scheme::new(4, 2).ok(), chunk_size_bytes: Some(1 << 20), write_quorum: Some(5) };
         for some in [BucketSettings::default(), own, BucketSettings { write_quorum: None, ..own }] {
             assert_eq!(settings(Some(settings_message(&some))).unwrap(), some);
         }

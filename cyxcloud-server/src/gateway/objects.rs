@@ -221,7 +221,8 @@ impl ObjectService for Objects {
         let account = Caller::account(&request)?;
         let message::SetBucketSettingsRequest { bucket_id, settings } = request.into_inner();
         let set = async {
-            let (bucket, settings) = (self.bucket(account, &bucket_id).await?, convert::settings(settings)?);
+            let (bucket, settings) =
+                (self.bucket(account, &bucket_id).await?, convert::settings(Some(wire::required(settings, "settings")?))?);
             self.engine.meta().set_bucket_settings(bucket.id, settings).await
         };
         answer(set.await.map(|()| message::SetBucketSettingsResponse {}))

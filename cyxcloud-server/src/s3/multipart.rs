@@ -50,11 +50,11 @@ impl Gateway {
 
     /// The upload of this id, if it is for this bucket and key.
     pub(super) async fn upload(&self, caller: &Caller, bucket: &str, key: &str, id: &str) -> S3Result<Upload> {
-        self.upload_in(caller, bucket, key, id).await.map(|(upload, _)| upload)
+        self.upload_and_bucket(caller, bucket, key, id).await.map(|(upload, _)| upload)
     }
 
     /// As [`Gateway::upload`], with its bucket.
-    pub(super) async fn upload_in(&self, caller: &Caller, bucket: &str, key: &str, id: &str) -> S3Result<(Upload, port::Bucket)> {
+    pub(super) async fn upload_and_bucket(&self, caller: &Caller, bucket: &str, key: &str, id: &str) -> S3Result<(Upload, port::Bucket)> {
         let (bucket, key) = self.bucket_and_key(caller, bucket, key).await?;
         let id: UploadId = id.parse().map_err(|_| no_such_upload())?;
         let upload = self.meta().upload(id).await.map_err(missing(S3ErrorCode::NoSuchUpload))?;

@@ -29,7 +29,7 @@ impl Gateway {
     /// UploadPart
     pub(super) async fn upload_part(&self, caller: Caller, input: UploadPartInput) -> S3Result<S3Response<UploadPartOutput>> {
         let number = part_number(input.part_number)?;
-        let (upload, target) = self.upload_in(&caller, &input.bucket, &input.key, &input.upload_id).await?;
+        let (upload, target) = self.upload_and_bucket(&caller, &input.bucket, &input.key, &input.upload_id).await?;
         let of_upload = stored::upload_checksum(&upload.metadata.system).map(|(algorithm, _)| algorithm);
         let expected = Expected::from_headers(&caller.headers)?;
         check_algorithm(&expected, of_upload)?;
@@ -46,7 +46,7 @@ impl Gateway {
     /// UploadPartCopy
     pub(super) async fn upload_part_copy(&self, caller: Caller, input: UploadPartCopyInput) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let number = part_number(input.part_number)?;
-        let (upload, target) = self.upload_in(&caller, &input.bucket, &input.key, &input.upload_id).await?;
+        let (upload, target) = self.upload_and_bucket(&caller, &input.bucket, &input.key, &input.upload_id).await?;
         let (bucket, key) = self.copy_source(&caller, &input.copy_source).await?;
         let source = self.read_source(&caller, bucket, &key).await?;
         let size_bytes = source.head.size_bytes;

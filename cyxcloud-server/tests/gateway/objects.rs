@@ -4,13 +4,18 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use cyxcloud_core::testing::SplitMix64;
+use cyxcloud_proto::gateway::v1 as message;
+use cyxcloud_proto::gateway::v1::object_service_client::ObjectServiceClient;
 use cyxcloud_sdk::core::engine::{Engine, NewPart, StageKind};
 use cyxcloud_sdk::core::id::{AccountId, BucketId, ObjectKey, UploadId, VersionId};
 use cyxcloud_sdk::core::port::{CompleteUpload, CopyObject, NewVersion, Object, Part, PartChoice, RenameObject, Upload};
+use cyxcloud_sdk::transport::grpc::SigningLayer;
 use cyxcloud_sdk::{BucketSettings, Cluster, ErrorKind, Metadata, Precondition, Result, Scheme};
 use futures::{TryStreamExt, stream};
+use tower::Layer;
 
 use super::direct::Fleet;
+use super::env;
 
 /// Larger than what is kept inline.
 fn payload(seed: u64) -> Bytes {
@@ -251,13 +256,14 @@ async fn uploads_follow_the_settings_of_their_bucket() {
         let chunks = inside.meta().scan_chunks(None, 100).await.unwrap();
         chunks.iter().map(|chunk| (chunk.scheme.to_string(), chunk.copies.len())).collect::<Vec<_>>()
     };
-    let own = BucketSettings { scheme: Scheme::new(2, 2).ok(), chunk_size_bytes: Some(10_000), write_quorum: Some(3) };
+    let own = BucketSettings { scheme: Scheme::new(2, 2).ok(), chunk_size_bytes: Some(64 << 10), write_quorum: Some(3) };
     let mut bucket = client.create_bucket_with("photos", own).await.unwrap();
-    bucket.put("cat", payload(1)).await.unwrap();
+    let bytes = Bytes::from(SplitMix64(3).bytes(100_000));
+    bucket.put("cat", bytes.clone()).await.unwrap();
     assert_eq!(schemes().await, [("2+2".to_owned(), 4), ("2+2".to_owned(), 4)]);
     let upload = begun(&client, bucket.id(), "film");
     client.engine().meta().create_upload(upload.clone()).await.unwrap();
-    assert_eq!(bucket.get("cat").await.unwrap(), payload(1));
+    assert_eq!(bucket.get("cat").await.unwrap(), bytes);
     bucket.delete("cat").await.unwrap();
 
     // Whoever knows the bucket as it was looks again.
@@ -267,6 +273,11 @@ async fn uploads_follow_the_settings_of_their_bucket() {
     refused(stale.put("cat", payload(2)).await, ErrorKind::Invalid);
     client.bucket("photos").await.unwrap().put("cat", payload(2)).await.unwrap();
     assert_eq!(schemes().await, [("4+2".to_owned(), 6)]);
+
+    // Whoever sets nothing has forgotten something.
+    let request = message::SetBucketSettingsRequest { bucket_id: bucket.id().0.to_vec().into(), settings: None };
+    let mut direct = ObjectServiceClient::new(SigningLayer::new(fleet.bench.root(), env()).layer(fleet.bench.channel.clone()));
+    assert_eq!(direct.set_bucket_settings(request).await.unwrap_err().code(), tonic::Code::InvalidArgument);
 
     let impossible = BucketSettings { write_quorum: Some(2), ..own };
     refused(client.create_bucket_with("album", impossible).await, ErrorKind::Invalid);

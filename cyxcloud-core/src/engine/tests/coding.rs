@@ -4,7 +4,8 @@ use super::*;
 
 use crate::ErrorKind;
 use crate::control::health::Class;
-use crate::data::manifest::{ChunkRecord, Manifest};
+use crate::data::manifest::{ChunkRecord, Copy, Manifest};
+use crate::id::NodeId;
 use crate::testing::Fault;
 
 fn of(k: usize, m: usize, write_quorum: Option<u8>) -> BucketSettings {
@@ -18,8 +19,8 @@ fn records(world: &World) -> Vec<ChunkRecord> {
 #[test]
 fn a_bucket_may_have_a_scheme_of_its_own() {
     let world = World::new(14, policy());
-    let bytes = payload(1, 100_000);
-    let settings = BucketSettings { chunk_size_bytes: Some(10_000), ..of(4, 2, None) };
+    let bytes = payload(1, 600_000);
+    let settings = BucketSettings { chunk_size_bytes: Some(64 << 10), ..of(4, 2, None) };
     world.commit(world.stage_with(&bytes, settings).unwrap(), "narrow").unwrap();
     let narrow = records(&world);
     assert_eq!(narrow.len(), 10);
@@ -126,7 +127,7 @@ fn a_direct_upload_follows_its_bucket() {
 
 /// Whoever has the same bytes was promised more.
 #[test]
-fn a_quorum_does_not_take_shards_from_others() {
+fn a_quorum_takes_no_shards_from_others() {
     let (world, bytes) = (World::new(14, policy()), payload(1, 40_000));
     let put_few = |key: &str| world.commit(world.stage_with(&bytes, of(10, 4, Some(11))).unwrap(), key).unwrap();
     world.put("whole", &bytes).unwrap();
@@ -138,4 +139,37 @@ fn a_quorum_does_not_take_shards_from_others() {
     put_few("few");
     assert_eq!(records(&world)[0].copies.len(), 11, "nobody relies on what is dying");
     assert_eq!(world.get("few").unwrap(), bytes);
+}
+
+/// Named in the record, copies that are gone would take the place of those that others were promised.
+#[test]
+fn copies_that_are_gone_at_the_commit_are_left_out() {
+    let world = World::new(20, Policy { lease_ttl_ms: 3_600_000, ..policy() });
+    let bytes = payload(1, 40_000);
+    world.time.run(world.engine.watch_nodes()).unwrap();
+    let staged = world.stage_with(&bytes, of(10, 4, Some(11))).unwrap();
+    let lost: Vec<Copy> = staged.chunks[0].copies[..3].to_vec();
+    lost.iter().for_each(|copy| world.nodes.set(copy.node.0[0], Fault::Away));
+    for _ in 0..14 {
+        world.time.advance(30_000);
+        world.time.run(world.engine.watch_nodes()).unwrap();
+    }
+    world.put("whole", &bytes).unwrap();
+    let whole = records(&world).remove(0).copies;
+    world.commit(staged, "late").unwrap();
+    let both = records(&world).remove(0).copies;
+    assert!(whole.iter().all(|copy| both.contains(copy)), "{both:?}");
+    assert!(lost.iter().all(|copy| !both.contains(copy)), "{both:?}");
+}
+
+#[test]
+fn a_quorum_is_counted_whatever_the_order() {
+    use crate::control::health::has_quorum;
+    let copies =
+        |pairs: &[(u8, u8)]| pairs.iter().map(|(shard, node)| Copy { shard: *shard, node: NodeId([*node; 16]) }).collect::<Vec<_>>();
+    let doubled = copies(&[(0, 1), (0, 2), (1, 1)]);
+    assert!(has_quorum(&doubled, 2) && !has_quorum(&doubled, 3));
+    assert!(has_quorum(&copies(&[(0, 1), (1, 1), (1, 2), (2, 2), (2, 3)]), 3));
+    assert!(!has_quorum(&copies(&[(0, 1), (1, 1), (2, 1)]), 2), "all on one node");
+    assert!(!has_quorum(&copies(&[(0, 1), (0, 2), (0, 3)]), 2), "all of one shard");
 }

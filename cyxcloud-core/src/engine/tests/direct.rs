@@ -116,13 +116,13 @@ fn rights_are_given_for_those_copies_whose_nodes_take_shards() {
     let (_, _, mut chunks) = foreign(&world, &payload(1, 30_000));
     world.nodes.set(4, Fault::Away);
     chunks[0].copies[3].node = NodeId([0xee; 16]);
-    let granted = world.engine.admit_copies(&BucketSettings::default(), &chunks[0]).unwrap();
+    let granted = world.engine.admit_copies(&chunks[0]).unwrap();
     let expected: Vec<Copy> = chunks[0].copies.iter().copied().filter(|copy| ![4, 0xee].contains(&copy.node.0[0])).collect();
     assert_eq!(granted, expected);
     let endless = ChunkRecord { copies: vec![chunks[0].copies[0]; 100], ..chunks[0].clone() };
-    assert_eq!(world.engine.admit_copies(&BucketSettings::default(), &endless).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(world.engine.admit_copies(&endless).unwrap_err().kind(), ErrorKind::Invalid);
     let forged = ChunkRecord { roots: vec![ShardRoot([1; 32]); 14], ..chunks[0].clone() };
-    assert_eq!(world.engine.admit_copies(&BucketSettings::default(), &forged).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(world.engine.admit_copies(&forged).unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[test]
@@ -179,13 +179,12 @@ fn impossible_and_endless_copies_are_refused_before_a_plan_is_made() {
     let world = World::new(14, policy());
     let (epoch, manifest, chunks) = foreign(&world, &payload(1, 30_000));
     let node = chunks[0].copies[0].node;
-    let plan =
-        |held: &[Copy]| world.engine.plan_copies(&BucketSettings::default(), &chunks[0], held, &Default::default()).unwrap_err().kind();
+    let plan = |held: &[Copy]| world.engine.plan_copies(&chunks[0], held, &Default::default()).unwrap_err().kind();
     assert_eq!(plan(&[Copy { shard: 200, node }]), ErrorKind::Invalid);
     assert_eq!(plan(&vec![Copy { shard: 0, node }; 100]), ErrorKind::Invalid);
     assert_eq!(plan(&[Copy { shard: 0, node: NodeId([0xee; 16]) }]), ErrorKind::Unavailable);
     let avoid = (0..2000_u16).map(|n| NodeId(std::array::from_fn(|at| n.to_le_bytes()[at % 2]))).collect();
-    assert_eq!(world.engine.plan_copies(&BucketSettings::default(), &chunks[0], &[], &avoid).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(world.engine.plan_copies(&chunks[0], &[], &avoid).unwrap_err().kind(), ErrorKind::Invalid);
     let many = ChunkRecord { copies: vec![chunks[0].copies[0]; 100], ..chunks[0].clone() };
     assert_eq!(refused(&world, (epoch, manifest, vec![many])), ErrorKind::Invalid);
 }
@@ -194,7 +193,7 @@ fn impossible_and_endless_copies_are_refused_before_a_plan_is_made() {
 fn a_plan_is_given_only_for_what_its_id_names() {
     let world = World::new(14, policy());
     let (_, _, chunks) = foreign(&world, &payload(1, 30_000));
-    let plan = |chunk: &ChunkRecord, held: &[Copy]| world.engine.plan_copies(&BucketSettings::default(), chunk, held, &Default::default());
+    let plan = |chunk: &ChunkRecord, held: &[Copy]| world.engine.plan_copies(chunk, held, &Default::default());
     assert_eq!(plan(&chunks[0], &[]).unwrap().len(), 14);
     assert_eq!(plan(&chunks[0], &chunks[0].copies).unwrap(), []);
     let forged = ChunkRecord { roots: vec![ShardRoot([1; 32]); 14], ..chunks[0].clone() };

@@ -122,7 +122,11 @@ impl State {
     /// Takes over the newest copies and counts one reference for each time a chunk is named.
     pub(super) fn count(&mut self, refs: &[ChunkRef], records: Vec<ChunkRecord>) {
         for record in records {
-            let chunk = Chunk { refs: self.chunks.get(&record.id).map_or(0, |c| c.refs), record, dead: Timestamp(0), claim: None };
+            let (refs, record) = match self.chunks.get(&record.id) {
+                Some(there) if there.refs > 0 => (there.refs, record.beside(&there.record.copies)),
+                _ => (0, record),
+            };
+            let chunk = Chunk { refs, record, dead: Timestamp(0), claim: None };
             self.chunks.insert(chunk.record.id, chunk);
         }
         for r in refs {

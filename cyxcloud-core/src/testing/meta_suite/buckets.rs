@@ -106,7 +106,7 @@ pub async fn a_bucket_keeps_its_settings(meta: Fixture) {
         BucketSettings { write_quorum: None, ..all },
         BucketSettings { chunk_size_bytes: None, ..all },
         BucketSettings { chunk_size_bytes: all.chunk_size_bytes, ..BucketSettings::default() },
-        BucketSettings { scheme: Scheme::new(200, 55).ok(), write_quorum: Some(255), ..all },
+        BucketSettings { scheme: Scheme::new(48, 16).ok(), write_quorum: Some(64), ..all },
     ];
     let mut made = Vec::new();
     for (number, settings) in some.into_iter().enumerate() {
@@ -138,7 +138,8 @@ pub async fn impossible_settings_are_refused(meta: Fixture) {
     let bucket = new_bucket("first");
     meta.create_bucket(bucket.clone()).await.unwrap();
     let quorum = |write_quorum| BucketSettings { write_quorum: Some(write_quorum), ..of_its_own() };
-    for settings in [quorum(4), quorum(7), BucketSettings { scheme: None, ..of_its_own() }] {
+    let dear = BucketSettings { scheme: Scheme::new(1, 3).ok(), write_quorum: None, chunk_size_bytes: None };
+    for settings in [quorum(4), quorum(7), BucketSettings { scheme: None, ..of_its_own() }, dear] {
         refused(meta.create_bucket(Bucket { settings, ..new_bucket("second") }).await, ErrorKind::Invalid);
         refused(meta.set_bucket_settings(bucket.id, settings).await, ErrorKind::Invalid);
     }

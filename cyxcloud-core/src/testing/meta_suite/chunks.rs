@@ -56,6 +56,35 @@ pub async fn the_newest_copies_replace(meta: Fixture) {
     assert_eq!(meta.chunks(&[old.id]).await.unwrap(), [Some(newest)]);
 }
 
+/// Others were promised the copies that are there, and this writer those that it brings.
+pub async fn a_record_that_lacks_shards_joins_what_is_there(meta: Fixture) {
+    let bucket = make_bucket(&meta, "first").await;
+    let (whole, mut few) = (record(1, 0), record(1, 10));
+    few.copies.pop();
+    few.copies.insert(0, whole.copies[0]);
+    let copies = || async { meta.chunks(&[whole.id]).await.unwrap().remove(0).unwrap().copies };
+    let both = |first: &ChunkRecord, second: &ChunkRecord| first.clone().beside(&second.copies).copies;
+    put(&meta, bucket, "whole", from_ref(&whole)).await;
+    put(&meta, bucket, "few", from_ref(&few)).await;
+    assert_eq!(copies().await, both(&few, &whole));
+    assert_eq!(copies().await.len(), whole.copies.len() + few.copies.len() - 1, "none twice");
+    // The same again adds nothing, whole records replace all of it, and parts do as objects do.
+    put(&meta, bucket, "again", from_ref(&few)).await;
+    assert_eq!(copies().await.len(), whole.copies.len() + few.copies.len() - 1);
+    put(&meta, bucket, "whole", from_ref(&whole)).await;
+    assert_eq!(copies().await, whole.copies);
+    let upload = begin_upload(&meta, bucket, "parts").await;
+    put_part(&meta, upload.id, 1, from_ref(&few)).await;
+    assert_eq!(copies().await, both(&few, &whole));
+    meta.abort_upload(upload.id).await.unwrap();
+    // Nobody relies on what is dead.
+    for key in ["whole", "few", "again"] {
+        meta.delete_object(bucket, &super::key(key), Precondition::None, Fate::Release).await.unwrap();
+    }
+    put(&meta, bucket, "few", from_ref(&few)).await;
+    assert_eq!(copies().await, few.copies);
+}
+
 /// Puts and deletes an object of `chunk`, which is dead then.
 async fn kill(meta: &Fixture, bucket: BucketId, chunk: &ChunkRecord) {
     put(meta, bucket, "killed", from_ref(chunk)).await;

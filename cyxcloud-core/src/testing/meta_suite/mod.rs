@@ -75,6 +75,7 @@ macro_rules! meta_conformance {
                 completion_races_have_one_winner;
             chunks:
                 chunks_are_answered_in_order, referenced_chunks_are_scanned_by_id, the_newest_copies_replace,
+                a_record_that_lacks_shards_joins_what_is_there,
                 dead_chunks_wait_for_their_grace, a_claimed_chunk_is_finished, a_claim_takes_the_fence, a_commit_revives_a_dead_chunk,
                 a_commit_revives_a_claimed_chunk, a_revived_chunk_waits_again, a_chunk_claimed_again_has_another_fence,
                 claims_are_limited_and_paged, a_dead_chunk_is_not_referenced_without_its_record;

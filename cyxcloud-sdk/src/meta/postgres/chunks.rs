@@ -103,8 +103,12 @@ impl<'a> Counted<'a> {
 
     /// Takes over the newest copies and counts one reference for each time a chunk is named.
     pub(super) async fn count(&self, c: &Session, numbers: &Numbers) -> Outcome<()> {
-        for brought in self.brought.chunks(TOGETHER) {
-            put(c, numbers, brought).await?;
+        let (partial, whole): (Vec<_>, Vec<_>) = self.brought.iter().partition(|(record, _)| record.lacks_shards());
+        for brought in whole.chunks(TOGETHER) {
+            put(c, numbers, sql::PUT_CHUNKS, brought).await?;
+        }
+        for brought in partial.chunks(TOGETHER) {
+            put_partial(c, numbers, brought).await?;
         }
         for known in self.known.chunks(TOGETHER) {
             count_known(c, known).await?;
@@ -113,7 +117,21 @@ impl<'a> Counted<'a> {
     }
 }
 
-async fn put(c: &Session, numbers: &Numbers, brought: &[(&ChunkRecord, i64)]) -> Outcome<()> {
+/// Adds the copies to those that are there.
+async fn put_partial(c: &Session, numbers: &Numbers, brought: &[(&ChunkRecord, i64)]) -> Outcome<()> {
+    let there = put(c, numbers, sql::PUT_PARTIAL_CHUNKS, brought).await?;
+    let there: BTreeMap<ChunkId, ChunkRecord> = records(c, numbers, &there).await?.into_iter().map(|record| (record.id, record)).collect();
+    for (record, _) in brought {
+        let Some(there) = there.get(&record.id) else { continue };
+        let joined = (*record).clone().beside(&there.copies);
+        if joined.copies.len() > there.copies.len() {
+            set_copies(c, numbers, joined.id, &joined.copies).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn put(c: &Session, numbers: &Numbers, sql: &'static str, brought: &[(&ChunkRecord, i64)]) -> Outcome<Vec<Row>> {
     let records = || brought.iter().map(|(record, _)| *record);
     let ids: Vec<&[u8]> = records().map(|record| record.id.0.as_slice()).collect();
     let times: Vec<i64> = brought.iter().map(|(_, times)| *times).collect();
@@ -127,8 +145,7 @@ async fn put(c: &Session, numbers: &Numbers, brought: &[(&ChunkRecord, i64)]) ->
         nodes.push(array(&of_nodes));
         shards.push(of_shards.map(|shards| array(&shards)));
     }
-    c.execute(sql::PUT_CHUNKS, &[&ids, &times, &sizes, &data, &parity, &roots, &nodes, &shards]).await?;
-    Ok(())
+    Ok(c.query(sql, &[&ids, &times, &sizes, &data, &parity, &roots, &nodes, &shards]).await?)
 }
 
 async fn count_known(c: &Session, known: &[(ChunkRef, i64)]) -> Outcome<()> {
@@ -222,7 +239,11 @@ pub(super) async fn replace_copies(c: &Session, numbers: &Numbers, now: Now, rep
     let there = records(c, numbers, &rows).await?.pop();
     let there = there.ok_or_else(|| Error::conflict(format!("chunk {} is not referenced", replace.chunk)))?;
     replace.check(&there)?;
-    let (nodes, shards) = copies(numbers, &replace.copies)?;
-    c.execute(sql::SET_COPIES, &[&replace.chunk.0.as_slice(), &nodes, &shards]).await?;
+    set_copies(c, numbers, replace.chunk, &replace.copies).await
+}
+
+async fn set_copies(c: &Session, numbers: &Numbers, chunk: ChunkId, record: &[Copy]) -> Outcome<()> {
+    let (nodes, shards) = copies(numbers, record)?;
+    c.execute(sql::SET_COPIES, &[&chunk.0.as_slice(), &nodes, &shards]).await?;
     Ok(())
 }

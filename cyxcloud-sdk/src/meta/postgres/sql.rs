@@ -167,6 +167,15 @@ statements! {
             AS new (id, refs, size, data, parity, roots, nodes, shards)
         ON CONFLICT (id) DO UPDATE SET refs = c.refs + excluded.refs, dead_since = NULL, fence = NULL, nodes = excluded.nodes,
             shards = excluded.shards";
+    // Those of which some shards have no copy: what is referenced keeps its copies, which are answered, and the row is locked.
+    PUT_PARTIAL_CHUNKS = concat!("INSERT INTO cyx.chunks AS c (id, refs, size, data, parity, roots, nodes, shards)
+        SELECT id, refs, size, data, parity, roots, nodes::integer[], shards::smallint[]
+        FROM unnest($1::bytea[], $2::bigint[], $3::integer[], $4::smallint[], $5::smallint[], $6::bytea[], $7::text[], $8::text[])
+            AS new (id, refs, size, data, parity, roots, nodes, shards)
+        ON CONFLICT (id) DO UPDATE SET refs = c.refs + excluded.refs, dead_since = NULL, fence = NULL,
+            nodes = CASE WHEN c.refs > 0 THEN c.nodes ELSE excluded.nodes END,
+            shards = CASE WHEN c.refs > 0 THEN c.shards ELSE excluded.shards END
+        RETURNING ", chunk!());
     // Those that must be there already.
     COUNT_CHUNKS = "WITH there AS (SELECT c.id, named.times FROM unnest($1::bytea[], $2::bigint[], $3::integer[]) AS named (id, times, size)
             JOIN cyx.chunks c ON c.id = named.id WHERE c.refs > 0 AND c.size = named.size ORDER BY c.id FOR UPDATE OF c)

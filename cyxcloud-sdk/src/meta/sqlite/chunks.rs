@@ -46,7 +46,7 @@ pub(super) fn count(c: &Connection, refs: &[ChunkRef], records: &[ChunkRecord]) 
             Some(record) if record.size_bytes != size => {
                 return Err(Error::invalid(format!("chunk {id} has another size in its record")).into());
             }
-            Some(record) => (sql::PUT_CHUNK, Some(record.encode())),
+            Some(brought) => (sql::PUT_CHUNK, Some(beside(c, brought)?.encode())),
             None => (sql::COUNT_CHUNK, None),
         };
         let changed = match stored {
@@ -61,6 +61,12 @@ pub(super) fn count(c: &Connection, refs: &[ChunkRef], records: &[ChunkRecord]) 
         Some(stray) => Err(Error::invalid(format!("record of chunk {stray}, which is not named")).into()),
         None => Ok(()),
     }
+}
+
+/// What is kept of a record that is brought along.
+fn beside(c: &Connection, brought: &ChunkRecord) -> Outcome<ChunkRecord> {
+    let there = if brought.lacks_shards() { first(c, sql::REFERENCED_CHUNK, [brought.id.0], record)? } else { None };
+    Ok(brought.clone().beside(there.as_ref().map_or(&[], |there| &there.copies)))
 }
 
 /// Takes one reference back for each time a chunk is named.

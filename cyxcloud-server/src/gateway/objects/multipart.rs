@@ -21,11 +21,11 @@ const LEAST_CHUNK_BYTES: u32 = 64 << 10;
 impl Objects {
     /// The upload, if it is in a bucket of the caller's: others need not even learn that it exists.
     async fn multipart(&self, account: AccountId, id: &[u8]) -> Result<Upload> {
-        self.multipart_in(account, id).await.map(|(upload, _)| upload)
+        self.multipart_and_bucket(account, id).await.map(|(upload, _)| upload)
     }
 
     /// As [`Objects::multipart`], with its bucket.
-    async fn multipart_in(&self, account: AccountId, id: &[u8]) -> Result<(Upload, Bucket)> {
+    async fn multipart_and_bucket(&self, account: AccountId, id: &[u8]) -> Result<(Upload, Bucket)> {
         let id = convert::multipart_id(id)?;
         let missing = || Error::not_found("there is no such multipart upload");
         let upload = self.engine.meta().upload(id).await;
@@ -72,7 +72,7 @@ impl Objects {
     pub(super) async fn commit_one_part(&self, account: AccountId, request: message::CommitPartRequest) -> Result<()> {
         let message::CommitPartRequest { upload, multipart_id, number, version, etag, part_chunks, chunks } = request;
         let lease = self.live_upload(account, &upload).await?;
-        let (upload, bucket) = self.multipart_in(account, &multipart_id).await?;
+        let (upload, bucket) = self.multipart_and_bucket(account, &multipart_id).await?;
         let part = NewPart {
             number,
             version: object::version_id(&version)?,
