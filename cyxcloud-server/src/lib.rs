@@ -4,6 +4,7 @@
 //! whole cluster in one process.
 
 pub mod access_keys;
+pub mod buckets;
 pub mod config;
 pub mod connect;
 pub mod dev;

@@ -59,7 +59,7 @@ impl BucketSettings {
 pub(crate) fn check_scheme(scheme: Scheme) -> Result<()> {
     if scheme.total() > MAX_SHARDS || scheme.total() > MAX_TIMES * scheme.data() {
         return Err(Error::invalid(format!(
-            "a bucket's scheme has at most {MAX_SHARDS} shards, {MAX_TIMES} times its data shards, not {scheme}"
+            "a bucket's scheme has at most {MAX_SHARDS} shards and takes at most {MAX_TIMES} times the bytes of an object, not {scheme}"
         )));
     }
     Ok(())

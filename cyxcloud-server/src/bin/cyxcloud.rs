@@ -1,7 +1,7 @@
 //! `cyxcloud`: the command a newcomer types.
 
 use clap::{Parser, Subcommand};
-use cyxcloud_server::{dev, fleet, keys, transfer};
+use cyxcloud_server::{buckets, dev, fleet, keys, transfer};
 
 /// Erasure-coded object storage.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ enum Command {
     DevTrash(dev::TrashArgs),
     /// List the storage nodes of a cluster, drain and remove them.
     Node(fleet::FleetArgs),
+    /// List, make and set buckets of a cluster.
+    Bucket(buckets::BucketsArgs),
     /// Code a file and store it on the nodes of a cluster.
     Upload(transfer::UploadArgs),
     /// Read an object from the nodes of a cluster into a file.
@@ -53,6 +55,7 @@ async fn main() -> std::process::ExitCode {
         Command::DevScrub(args) => dev::scrub(args).await,
         Command::DevTrash(args) => dev::trash(args).await,
         Command::Node(args) => fleet::run(args).await,
+        Command::Bucket(args) => buckets::run(args).await,
         Command::Upload(args) => transfer::upload(args).await,
         Command::Download(args) => transfer::download(args).await,
         Command::Key(args) => keys::run(&args),

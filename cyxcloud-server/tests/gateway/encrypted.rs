@@ -1,68 +1,25 @@
 //! The commands of client-side encryption, against a gateway and nodes.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cyxcloud_core::testing::SplitMix64;
-use tokio::process::Command;
 
 use super::direct::Fleet;
+use super::user::User;
 
-/// A user at the command line.
-struct User<'a> {
-    fleet: &'a Fleet,
-    home: tempfile::TempDir,
-}
-
-impl<'a> User<'a> {
-    fn new(fleet: &'a Fleet) -> Self {
-        Self { fleet, home: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    /// What `cyxcloud` answers and prints.
-    async fn run_with(&self, environment: &[(&str, &str)], args: &[&str]) -> (bool, String) {
-        let pair = self.fleet.bench.gateway.keys.root();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cyxcloud"));
-        command.env_clear().current_dir(&self.home).args(args);
-        command.env("CYX_GATEWAY", self.fleet.bench.gateway.grpc_addr.to_string());
-        command.env("CYX_ACCESS_KEY_ID", &pair.access_key_id).env("CYX_SECRET_ACCESS_KEY", &pair.secret_access_key);
-        command.envs(environment.iter().copied());
-        let output = command.output().await.unwrap();
-        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
-    }
-
-    async fn run(&self, args: &[&str]) -> (bool, String) {
-        self.run_with(&[], args).await
-    }
-
-    async fn must(&self, args: &[&str]) -> String {
-        let (good, said) = self.run(args).await;
-        assert!(good, "{args:?}: {said}");
-        said
-    }
-
-    async fn refused(&self, args: &[&str], says: &str) {
-        let (good, said) = self.run(args).await;
-        assert!(!good && said.contains(says), "{args:?}: {said}");
-    }
-
-    /// Files below a directory with 32 bytes of `plain`: see `cyxcloud-sdk/tests/encryption/disk.rs`.
-    fn files_with(directory: &Path, plain: &[u8]) -> usize {
-        let blocks: HashSet<&[u8]> = plain.chunks_exact(16).collect();
-        let (mut found, mut open) = (0, vec![directory.to_path_buf()]);
-        while let Some(path) = open.pop() {
-            if path.is_dir() {
-                open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-            } else {
-                found += usize::from(std::fs::read(path).unwrap().windows(16).any(|window| blocks.contains(window)));
-            }
+/// Files below a directory with 32 bytes of `plain`: see `cyxcloud-sdk/tests/encryption/disk.rs`.
+fn files_with(directory: &Path, plain: &[u8]) -> usize {
+    let blocks: HashSet<&[u8]> = plain.chunks_exact(16).collect();
+    let (mut found, mut open) = (0, vec![directory.to_path_buf()]);
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            found += usize::from(std::fs::read(path).unwrap().windows(16).any(|window| blocks.contains(window)));
         }
-        found
     }
+    found
 }
 
 #[tokio::test]
@@ -156,10 +113,10 @@ async fn neither_gateway_nor_nodes_have_32_bytes_of_the_plaintext() {
         let plain = SplitMix64(len as u64).bytes(len);
         std::fs::write(user.path(name), &plain).unwrap();
         user.must(&["upload", "--direct", "--key-file", "one.key", name, &format!("photos/{name}")]).await;
-        assert_eq!(disks.map(|disk| User::files_with(disk, &plain)), [0, 0]);
+        assert_eq!(disks.map(|disk| files_with(disk, &plain)), [0, 0]);
     }
     // The search does find what is there.
     user.must(&["upload", "--direct", "large", "photos/plain"]).await;
-    assert!(User::files_with(fleet.scratch.path(), &SplitMix64(300_000).bytes(300_000)) > 0);
+    assert!(files_with(fleet.scratch.path(), &SplitMix64(300_000).bytes(300_000)) > 0);
     fleet.bench.gateway.stop().await;
 }

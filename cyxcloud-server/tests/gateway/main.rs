@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::result_large_err, missing_docs, reason = "tests")]
 
 mod backend;
+mod buckets;
 mod credentials;
 mod direct;
 mod encrypted;
@@ -15,6 +16,7 @@ mod sharing;
 #[path = "../../../cyxcloud-sdk/tests/object_store/suite.rs"]
 mod suite;
 mod uploads;
+mod user;
 
 use std::sync::Arc;
 
