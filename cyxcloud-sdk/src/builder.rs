@@ -24,6 +24,7 @@ use crate::store::FilesOptions;
 use crate::transport::{LocalNode, LocalTransport};
 
 /// How to open a [`Cluster`] in this process.
+#[must_use = "a builder does nothing before it opens"]
 #[derive(Clone, Debug)]
 pub struct ClusterBuilder {
     nodes: usize,

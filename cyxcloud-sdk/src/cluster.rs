@@ -12,7 +12,26 @@ use crate::bucket::Bucket;
 use crate::builder::ClusterBuilder;
 use crate::transport::LocalTransport;
 
-/// An open cluster. Clones share it; the directory of a local one is released when the last of them is dropped.
+/// An open cluster. Clones share it; the directory of a local one is released when the last of them is dropped, buckets and streams included.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> cyxcloud_sdk::Result<()> {
+/// use cyxcloud_sdk::{Cluster, ErrorKind};
+/// let cluster = Cluster::in_memory().await?;
+/// cluster.create_bucket("photos").await?;
+/// cluster.ensure_bucket("photos").await?.put("cat.jpg", "meow").await?;
+/// assert_eq!(cluster.bucket("photos").await?.get("cat.jpg").await?, "meow");
+/// assert_eq!(cluster.delete_bucket("photos").await.unwrap_err().kind(), ErrorKind::NotEmpty);
+/// assert_eq!(cluster.list_buckets().await?[0].name(), "photos");
+/// assert_eq!(cluster.usage().await?.held.objects, 1);
+/// assert_eq!(cluster.local_nodes().nodes().len(), 14);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// **Cancelling.** A bucket whose making or removal is dropped is there or is not; opening a cluster that is dropped lets its directory go, and the next
+/// opening completes what is missing. Everything else only reads.
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
@@ -142,7 +161,7 @@ impl Cluster {
     /// The bucket of this name.
     ///
     /// # Errors
-    /// [`cyxcloud_core::ErrorKind::NotFound`] when the account has none of this name.
+    /// [`cyxcloud_core::ErrorKind::NotFound`] when the account has none of this name, [`cyxcloud_core::ErrorKind::Invalid`] when it is not a bucket name.
     pub async fn bucket(&self, name: &str) -> Result<Bucket> {
         let bucket = self.engine().meta().bucket(&BucketName::new(name)?).await?;
         if bucket.name.as_str() != name {
@@ -154,13 +173,13 @@ impl Cluster {
         Ok(Bucket::new(self.clone(), bucket))
     }
 
-    /// The names of the account's buckets.
+    /// The account's buckets, by name.
     ///
     /// # Errors
     /// Those of the metadata store.
-    pub async fn list_buckets(&self) -> Result<Vec<String>> {
+    pub async fn list_buckets(&self) -> Result<Vec<Bucket>> {
         let buckets = self.engine().meta().list_buckets(self.inner.account).await?;
-        Ok(buckets.into_iter().map(|b| b.name.to_string()).collect())
+        Ok(buckets.into_iter().map(|bucket| Bucket::new(self.clone(), bucket)).collect())
     }
 
     /// Removes an empty bucket.

@@ -6,11 +6,9 @@
 //! ```
 //! # #[tokio::main]
 //! # async fn main() -> cyxcloud_sdk::Result<()> {
-//! # let directory = tempfile::tempdir().unwrap();
-//! # let directory = directory.path();
 //! use cyxcloud_sdk::Cluster;
 //!
-//! let cluster = Cluster::open(directory).await?;
+//! let cluster = Cluster::in_memory().await?; // or Cluster::open("./data"), Cluster::connect(options)
 //! let photos = cluster.create_bucket("photos").await?;
 //! photos.put("2026/cat.jpg", "meow").await?;
 //! assert_eq!(photos.get("2026/cat.jpg").await?, "meow");
@@ -48,10 +46,11 @@ pub use cluster::Cluster;
 /// The engine and its vocabulary, for shells and driver authors.
 pub use cyxcloud_core as core;
 pub use cyxcloud_core::data::erasure::Scheme;
-pub use cyxcloud_core::engine::{ClusterHealth, Durability, Event, ListQuery, Listing, Report, Schedule};
+pub use cyxcloud_core::engine::{ByteStream, ClusterHealth, Durability, Event, ListQuery, Listing, NodeHealth, Report, Schedule};
+pub use cyxcloud_core::id::{AccountId, BucketId, NodeId, ObjectKey, VersionId};
 pub use cyxcloud_core::policy::Policy;
 pub use cyxcloud_core::port::{AccountUsage, BucketSettings, Metadata, ObjectHead, Precondition, ScanStart, Trashed, Usage};
-pub use cyxcloud_core::{Error, ErrorKind, Result};
+pub use cyxcloud_core::{Error, ErrorKind, Result, Timestamp};
 #[cfg(feature = "directory")]
 pub use directory_lock::DirectoryLock;
 #[cfg(feature = "remote")]

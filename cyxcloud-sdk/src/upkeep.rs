@@ -21,7 +21,7 @@ impl Upkeep {
     }
 
     /// Ends it and returns when nothing of it runs any more; a cluster that nobody else holds can be opened again then. Repairs that were
-    /// under way are taken up by the next upkeep.
+    /// under way are taken up by the next upkeep. Dropped before it returns, it ends upkeep all the same, and nobody has waited for it.
     pub async fn stop(mut self) {
         self.task.abort();
         // What it returns is that it was cancelled.
@@ -42,10 +42,9 @@ impl Cluster {
     /// ```
     /// # #[tokio::main]
     /// # async fn main() -> cyxcloud_sdk::Result<()> {
-    /// # let directory = tempfile::tempdir().unwrap();
     /// use cyxcloud_sdk::{Cluster, Report, Schedule};
     ///
-    /// let cluster = Cluster::open(directory.path()).await?;
+    /// let cluster = Cluster::in_memory().await?;
     /// let bucket = cluster.create_bucket("photos").await?;
     /// bucket.put("cat.jpg", vec![7; 100_000]).await?;
     ///
@@ -61,7 +60,7 @@ impl Cluster {
     /// for node in cluster.local_nodes().nodes().into_iter().take(2) {
     ///     node.store.wipe().await?;
     /// }
-    /// while cluster.engine().cluster_health().await?.shards_missing > 0 {
+    /// while cluster.health().await?.shards_missing > 0 {
     ///     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     /// }
     /// upkeep.stop().await;

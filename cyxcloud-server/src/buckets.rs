@@ -84,8 +84,7 @@ pub async fn run(args: BucketsArgs) -> Result<()> {
         BucketCommand::List { connect } => {
             let cluster = connect.cluster().await?;
             let mut shown = Vec::new();
-            for name in cluster.list_buckets().await? {
-                let bucket = cluster.bucket(&name).await?;
+            for bucket in cluster.list_buckets().await? {
                 let usage = bucket.usage().await?;
                 if connect.json {
                     shown.push(describe(&bucket, &usage));

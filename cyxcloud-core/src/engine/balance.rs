@@ -23,6 +23,7 @@ const PARALLEL: usize = 64;
 const MIN_GAP: f64 = 0.05;
 
 /// What a round of balancing did.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Balanced {
     /// [`skew`] of the nodes before.

@@ -13,6 +13,7 @@ use crate::{Error, Result};
 const PAGE: usize = 64;
 
 /// How many losses an object survives, by what the metadata place and the nodes that can be reached; shards are not read for it.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durability {
     /// Distinct chunks; none where the bytes are kept in the metadata.

@@ -27,6 +27,7 @@ const JOBS_KEPT_MS: u64 = 24 * 3_600_000;
 const NOTES_PAGE: usize = 2_000;
 
 /// What one round did.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
     /// Dead chunks whose every shard is gone.

@@ -8,8 +8,8 @@ use crate::port::{ObjectHead, ScanStart};
 /// Rows one metadata scan asks for at most.
 const MAX_SCAN: usize = 1000;
 
-/// What to list.
-#[derive(Clone, Debug, Default)]
+/// What to list: by default the first thousand keys.
+#[derive(Clone, Debug)]
 pub struct ListQuery {
     /// Only keys that begin with this.
     pub prefix: String,
@@ -21,7 +21,14 @@ pub struct ListQuery {
     pub limit: usize,
 }
 
+impl Default for ListQuery {
+    fn default() -> Self {
+        Self { prefix: String::new(), delimiter: None, start: ScanStart::default(), limit: MAX_SCAN }
+    }
+}
+
 /// A page.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Objects in byte order of their keys.

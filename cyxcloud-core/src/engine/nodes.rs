@@ -40,6 +40,7 @@ struct Known {
 }
 
 /// A node that went from one state to another.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeChange {
     /// The node.

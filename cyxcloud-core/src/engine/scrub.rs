@@ -13,6 +13,7 @@ use crate::id::ChunkId;
 const PARALLEL: usize = 4;
 
 /// What a stretch of scrubbing found.
+#[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
     /// Chunks looked at.

@@ -1,8 +1,4 @@
 //! A bucket as an application sees it.
-//!
-//! **Cancelling.** Dropping the future of any method leaves the bucket as it was before or as the method leaves it, never between: what makes bytes
-//! visible, moves or deletes them is one metadata transaction. Whether it was carried out is unknown then, as with an answer that is lost. Bytes
-//! that were stored and did not become visible are garbage, which is collected. Dropping a stream ends it.
 
 mod copy;
 mod list;
@@ -13,7 +9,7 @@ use bytes::Bytes;
 use cyxcloud_core::engine::{Durability, StageKind, StageOptions};
 use cyxcloud_core::id::{BucketId, ObjectKey, VersionId};
 use cyxcloud_core::port::{self, BucketSettings, NewVersion, Object, ObjectHead, Precondition, Usage};
-use cyxcloud_core::{Error, ErrorKind, Result};
+use cyxcloud_core::{Error, ErrorKind, Result, Timestamp};
 use futures::stream::{self, Stream, StreamExt};
 
 use crate::Cluster;
@@ -21,6 +17,30 @@ use crate::encryption::hook::Hook;
 pub use options::{CopyOptions, Download, GetOptions, Progress, PutOptions, ReadRange};
 
 /// A bucket of an open [`Cluster`]. Clones are cheap.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> cyxcloud_sdk::Result<()> {
+/// use cyxcloud_sdk::{Cluster, Precondition};
+/// use futures::TryStreamExt;
+/// let photos = Cluster::in_memory().await?.create_bucket("photos").await?;
+/// let cat = photos.put("2026/cat.jpg", "meow").await?;
+/// assert_eq!(photos.get("2026/cat.jpg").await?, "meow");
+/// assert_eq!(photos.head("2026/cat.jpg").await?, cat);
+/// photos.copy("2026/cat.jpg", "best/cat.jpg").await?;
+/// let listed: Vec<_> = photos.list("2026/").try_collect().await?;
+/// assert_eq!(listed, [cat.clone()]);
+/// assert_eq!((photos.usage().await?.objects, photos.name()), (2, "photos"));
+/// photos.delete_if("2026/cat.jpg", Precondition::VersionIs(cat.version)).await?;
+/// assert!(!photos.delete("2026/cat.jpg").await?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// **Cancelling.** Dropping the future of any method leaves the bucket as it was before or as the method leaves it, never between: what makes bytes
+/// visible, moves or deletes them is one metadata transaction. Whether it was carried out is unknown then, as with an answer that is lost: who tries again
+/// may find his own result, a [`Precondition`] that does not hold or an object that has moved. Bytes that were stored and did not become visible are
+/// garbage, which is collected. Dropping a stream ends it.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     cluster: Cluster,
@@ -41,6 +61,11 @@ impl Bucket {
     /// Its id, new for every life of the name.
     pub fn id(&self) -> BucketId {
         self.bucket.id
+    }
+
+    /// When it was made.
+    pub fn created(&self) -> Timestamp {
+        self.bucket.created
     }
 
     /// The cluster it belongs to.
@@ -110,7 +135,7 @@ impl Bucket {
         self.put_stream(key, stream::iter([Ok::<_, Error>(bytes)]), options).await
     }
 
-    /// Stores a body of unknown length in bounded memory. Dropping the future leaves the object as it was.
+    /// Stores a body of unknown length in bounded memory.
     ///
     /// ```
     /// # #[tokio::main]
@@ -166,7 +191,7 @@ impl Bucket {
     /// Removes an object that meets a condition; true when there was one.
     ///
     /// # Errors
-    /// [`ErrorKind::Precondition`], or [`ErrorKind::NotFound`] when the condition asks for an object and none is there.
+    /// [`ErrorKind::Precondition`], or [`ErrorKind::NotFound`] when the condition asks for an object and none is there; [`ErrorKind::Invalid`] for a bad key.
     pub async fn delete_if(&self, key: &str, precondition: Precondition) -> Result<bool> {
         self.cluster.engine().delete_object(self.id(), &ObjectKey::new(key)?, precondition).await
     }

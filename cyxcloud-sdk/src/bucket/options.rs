@@ -1,12 +1,14 @@
 //! What goes with a put, a get or a copy.
 
 use std::fmt;
-use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
+use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use cyxcloud_core::engine::ByteStream;
 use cyxcloud_core::port::{Metadata, ObjectHead, Precondition};
 use cyxcloud_core::{Error, Result};
+use futures::TryStreamExt;
 
 /// Hears how far a transfer is: bytes so far, from 0, each time some went through. Cheap to clone.
 ///
@@ -43,7 +45,7 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// What goes with an object's bytes.
+/// What goes with an object's bytes: see [`crate::Bucket::put_with`]. To be filled up with `..PutOptions::default()`; there will be more.
 #[derive(Clone, Debug, Default)]
 pub struct PutOptions {
     /// Content headers and the user's own pairs.
@@ -52,13 +54,14 @@ pub struct PutOptions {
     pub precondition: Precondition,
     /// Size of a full chunk of this object, 1 KiB to 64 MiB, instead of the bucket's.
     pub chunk_size_bytes: Option<u32>,
-    /// How many bytes the body has, where that is known: so much is reserved of the account's quota, and else as the body goes on.
+    /// How many bytes the body has, where that is known, so that as much of the account's quota is reserved at once instead of bit by bit. A hint: a body of
+    /// another length is stored all the same. [`crate::Bucket::put_with`] knows it.
     pub size_bytes: Option<u64>,
     /// Hears how many bytes of the body were taken.
     pub progress: Progress,
 }
 
-/// What to read of an object, and under which condition.
+/// What to read of an object, and under which condition: see [`crate::Bucket::get_stream`]. To be filled up with `..GetOptions::default()`; there will be more.
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {
     /// Which bytes.
@@ -70,6 +73,14 @@ pub struct GetOptions {
 }
 
 /// A part of an object.
+///
+/// ```
+/// use cyxcloud_sdk::ReadRange;
+/// assert_eq!(ReadRange::Last(3).resolve(10)?, 7..10);
+/// assert_eq!(ReadRange::from(5..1000).resolve(10)?, 5..10);
+/// assert_eq!(ReadRange::from(..=4).resolve(10)?, 0..5);
+/// # cyxcloud_sdk::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ReadRange {
     /// All of it.
@@ -88,7 +99,7 @@ impl ReadRange {
     ///
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Invalid`] for a range that is empty or begins beyond the object.
-    pub fn of(&self, size_bytes: u64) -> Result<Range<u64>> {
+    pub fn resolve(&self, size_bytes: u64) -> Result<Range<u64>> {
         let outside =
             |start: u64| Error::invalid(format!("a range that begins at {start} leaves the object, which has {size_bytes} bytes"));
         match self {
@@ -123,13 +134,26 @@ impl From<RangeTo<u64>> for ReadRange {
     }
 }
 
+impl From<RangeInclusive<u64>> for ReadRange {
+    fn from(range: RangeInclusive<u64>) -> Self {
+        Self::Bytes(*range.start()..range.end().saturating_add(1))
+    }
+}
+
+impl From<RangeToInclusive<u64>> for ReadRange {
+    fn from(range: RangeToInclusive<u64>) -> Self {
+        Self::Bytes(0..range.end.saturating_add(1))
+    }
+}
+
 impl From<RangeFull> for ReadRange {
     fn from(_: RangeFull) -> Self {
         Self::All
     }
 }
 
-/// An object being read.
+/// An object being read: see [`crate::Bucket::get_stream`].
+#[non_exhaustive]
 pub struct Download {
     /// What it is.
     pub head: ObjectHead,
@@ -139,13 +163,47 @@ pub struct Download {
     pub body: ByteStream,
 }
 
+impl Download {
+    /// All of the body.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::{Cluster, GetOptions};
+    /// # let cluster = Cluster::in_memory().await?;
+    /// # let bucket = cluster.create_bucket("photos").await?;
+    /// # bucket.put("cat.jpg", "meow").await?;
+    /// let cat = bucket.get_stream("cat.jpg", GetOptions::default()).await?;
+    /// assert!(std::time::SystemTime::from(cat.head.modified) <= std::time::SystemTime::now());
+    /// assert_eq!(cat.bytes().await?, "meow");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the body.
+    pub async fn bytes(self) -> Result<Bytes> {
+        let mut body = self.body;
+        let mut parts: Vec<Bytes> = Vec::new();
+        while let Some(bytes) = body.try_next().await? {
+            parts.push(bytes);
+        }
+        if let [whole] = &parts[..] {
+            return Ok(whole.clone());
+        }
+        let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+        parts.iter().for_each(|part| all.extend_from_slice(part));
+        Ok(all.freeze())
+    }
+}
+
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Download").field("head", &self.head).field("range", &self.range).finish_non_exhaustive()
     }
 }
 
-/// How a copy differs from its source.
+/// How a copy differs from its source: see [`crate::Bucket::copy_to`]. To be filled up with `..CopyOptions::default()`; there will be more.
 #[derive(Clone, Debug, Default)]
 pub struct CopyOptions {
     /// Content headers and pairs of the copy; those of the source with None.

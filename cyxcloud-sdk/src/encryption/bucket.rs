@@ -1,6 +1,6 @@
 //! What a bucket offers for encryption.
 
-use cyxcloud_core::engine::{ByteStream, Engine};
+use cyxcloud_core::engine::Engine;
 use cyxcloud_core::id::VersionId;
 use cyxcloud_core::port::{CopyObject, NewVersion, Object, ObjectHead, Precondition};
 use cyxcloud_core::{ErrorKind, Result};
@@ -8,7 +8,7 @@ use futures::stream::{BoxStream, StreamExt};
 
 use super::envelope::{Envelope, ObjectName};
 use super::{Keyring, METADATA_NAME};
-use crate::Bucket;
+use crate::{Bucket, Download};
 
 /// How often a rotation follows an object that changes under it.
 const ATTEMPTS: usize = 5;
@@ -29,6 +29,7 @@ pub enum Rewrapped {
 impl Bucket {
     /// The same bucket, whose objects are sealed before they leave this process and opened after they came back. Sizes of encrypted objects are then those of
     /// the plain bytes. See [`crate::encryption`].
+    #[must_use = "this bucket goes on unencrypted; the one that is returned is not"]
     pub fn with_encryption(mut self, keyring: Keyring) -> Self {
         self.encryption.keyring = Some(keyring);
         self
@@ -39,11 +40,11 @@ impl Bucket {
     ///
     /// # Errors
     /// As [`Bucket::get_stream`], whether the object is encrypted or not.
-    pub async fn get_sealed_stream(&self, key: &str) -> Result<(ObjectHead, ByteStream)> {
+    pub async fn get_stored_stream(&self, key: &str) -> Result<Download> {
         let Object { head, manifest } = self.object(key).await?;
         let size_bytes = manifest.size_bytes();
         let body = self.cluster().engine().read(&manifest, 0..size_bytes).await?;
-        Ok((ObjectHead { size_bytes, ..head }, body))
+        Ok(Download { head: ObjectHead { size_bytes, ..head }, range: 0..size_bytes, body })
     }
 
     /// Wraps the data key of an object under the current key of `new`. The object's bytes are neither read nor moved. Called on a bucket with the keyring that
@@ -67,7 +68,7 @@ impl Bucket {
     }
 
     /// [`Bucket::rewrap`] for every object whose key begins with `prefix`, in byte order of the keys. Goes on after an object that fails; begun again after
-    /// an interruption, it leaves alone what is done. Objects in the trash keep their old key.
+    /// an interruption, it leaves alone what is done. Objects in the trash keep their old key. Dropped, it may have wrapped some more than it has told.
     pub fn rewrap_all(&self, prefix: &str, new: &Keyring) -> BoxStream<'static, (String, Result<Rewrapped>)> {
         let (bucket, new) = (self.clone(), new.clone());
         let rewrap = move |head: Result<ObjectHead>| {

@@ -83,8 +83,8 @@ impl Key {
     }
 
     /// A key that comes from elsewhere, such as a key management service: 32 bytes nobody can guess.
-    pub fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
-        Self(Source::File(Arc::new(Kek::new(bytes))))
+    pub fn from_bytes(bytes: impl Into<Zeroizing<[u8; 32]>>) -> Self {
+        Self(Source::File(Arc::new(Kek::new(bytes.into()))))
     }
 
     /// A password, at the [`PasswordCost::DEFAULT`] for every process that writes with it. Its bytes are taken as they are: UTF-8, not normalised.
@@ -92,14 +92,14 @@ impl Key {
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Invalid`] when it is empty.
     pub fn from_password(password: &str) -> Result<Self> {
-        Self::from_password_at(password, PasswordCost::DEFAULT)
+        Self::from_password_with_cost(password, PasswordCost::DEFAULT)
     }
 
     /// A password, with what keys to write with shall cost. Objects are opened at the cost they were written with.
     ///
     /// # Errors
-    /// [`cyxcloud_core::ErrorKind::Invalid`] when the password is empty, or for a cost that [`PasswordCost::check`] refuses.
-    pub fn from_password_at(password: &str, cost: PasswordCost) -> Result<Self> {
+    /// [`cyxcloud_core::ErrorKind::Invalid`] when the password is empty, or for a cost that [`PasswordCost::validate`] refuses.
+    pub fn from_password_with_cost(password: &str, cost: PasswordCost) -> Result<Self> {
         Ok(Self(Source::Password(Arc::new(Password::new(password, cost)?))))
     }
 

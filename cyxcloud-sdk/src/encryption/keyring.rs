@@ -14,6 +14,25 @@ use super::key::{Key, random};
 ///
 /// A keyring made of a password takes about a tenth of a second for the first object it writes, and again for the first it reads of every other process
 /// that wrote with the password; keys are remembered. So share one keyring, which clones do, rather than making one for each object.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> cyxcloud_sdk::Result<()> {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let directory = directory.path();
+/// use cyxcloud_sdk::Cluster;
+/// use cyxcloud_sdk::encryption::{Key, Keyring};
+///
+/// let cluster = Cluster::open(directory.join("cluster")).await?;
+/// let plain = cluster.create_bucket("diaries").await?;
+/// let sealed = plain.clone().with_encryption(Keyring::new(Key::create_file(directory.join("my.key"))?));
+/// sealed.put("monday", "all my secrets").await?;
+/// assert_eq!(sealed.get_range("monday", 7..14).await?, "secrets");
+/// assert!(plain.get("monday").await.unwrap_err().to_string().contains("encrypted"));
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "without Bucket::with_encryption nothing is encrypted"]
 #[derive(Clone, Debug)]
 pub struct Keyring {
     /// The first is the current one.

@@ -9,23 +9,7 @@
 //! or key file               (never stored)                       (wrapped, in cyx-encryption)
 //! ```
 //!
-//! ```
-//! # #[tokio::main]
-//! # async fn main() -> cyxcloud_sdk::Result<()> {
-//! # let directory = tempfile::tempdir().unwrap();
-//! # let directory = directory.path();
-//! use cyxcloud_sdk::Cluster;
-//! use cyxcloud_sdk::encryption::{Key, Keyring};
-//!
-//! let cluster = Cluster::open(directory.join("cluster")).await?;
-//! let plain = cluster.create_bucket("diaries").await?;
-//! let sealed = plain.clone().with_encryption(Keyring::new(Key::create_file(directory.join("my.key"))?));
-//! sealed.put("monday", "all my secrets").await?;
-//! assert_eq!(sealed.get_range("monday", 7..14).await?, "secrets");
-//! assert!(plain.get("monday").await.unwrap_err().to_string().contains("encrypted"));
-//! # Ok(())
-//! # }
-//! ```
+//! An example is at `Keyring`, which like everything here but this page needs the feature `encryption`.
 //!
 //! What this protects against whom, and what it does not hide: `docs/encryption.md`.
 
@@ -55,10 +39,15 @@ mod size;
 #[cfg(feature = "encryption")]
 pub use self::{
     bucket::Rewrapped,
-    envelope::{Envelope, ObjectName},
     key::{Key, KeyId},
     keyring::Keyring,
     password::PasswordCost,
+};
+/// What is stored, for tests and tools that look at it.
+#[cfg(feature = "encryption")]
+#[doc(hidden)]
+pub use self::{
+    envelope::{Envelope, ObjectName},
     size::{plain_size, sealed_size},
 };
 

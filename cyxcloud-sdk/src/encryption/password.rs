@@ -51,7 +51,7 @@ impl PasswordCost {
     ///
     /// # Errors
     /// [`cyxcloud_core::ErrorKind::Invalid`] when it is too little to protect a password, or more than a stranger may make us spend.
-    pub fn check(self) -> Result<()> {
+    pub fn validate(self) -> Result<()> {
         let Self { memory_kib, passes, lanes } = self;
         let right = (Self::MIN_MEMORY_KIB..=Self::MAX_MEMORY_KIB).contains(&memory_kib)
             && (1..=Self::MAX_PASSES).contains(&passes)
@@ -88,7 +88,7 @@ pub(super) struct Password {
 
 impl Password {
     pub fn new(text: &str, cost: PasswordCost) -> Result<Self> {
-        cost.check()?;
+        cost.validate()?;
         if text.is_empty() {
             return Err(Error::invalid("the password is empty"));
         }
@@ -103,7 +103,7 @@ impl Password {
 
     /// The key for this salt and cost, made on the threads for CPU work unless it is remembered. A reader that goes away meanwhile leaves it to the next.
     pub async fn kek(&self, engine: &Engine, salt: Salt, cost: PasswordCost) -> Result<Arc<Kek>> {
-        cost.check()?;
+        cost.validate()?;
         let _only = self.making.lock().await;
         if let Some(kek) = remembered(&self.made, salt, cost) {
             return Ok(kek);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_is_too_cheap_or_too_dear_is_refused() {
-        let cost = |memory_kib, passes, lanes| PasswordCost { memory_kib, passes, lanes }.check().map_err(|e| e.kind());
+        let cost = |memory_kib, passes, lanes| PasswordCost { memory_kib, passes, lanes }.validate().map_err(|e| e.kind());
         for right in [cost(7 << 10, 5, 1), cost(47 << 10, 1, 1), cost(19 << 10, 2, 1), cost(64 << 10, 3, 4), cost(256 << 10, 16, 16)] {
             assert_eq!(right, Ok(()));
         }

@@ -21,11 +21,11 @@ struct Presigner {
 
 impl Presigner {
     fn new(builder: &CyxBuilder) -> Result<Self> {
-        let said = |key: CyxConfigKey| builder.get(key).ok_or_else(|| invalid(format!("signing needs {}", key.as_ref())));
+        let said = |key: CyxConfigKey| builder.get_config_value(key).ok_or_else(|| invalid(format!("signing needs {}", key.as_ref())));
         let (endpoint, id, secret) =
             (said(CyxConfigKey::S3Endpoint)?, said(CyxConfigKey::AccessKeyId)?, said(CyxConfigKey::SecretAccessKey)?);
         let endpoint = Url::parse(endpoint).map_err(|error| invalid(format!("cyx_s3_endpoint {endpoint:?} is no URL: {error}")))?;
-        let region = builder.get(CyxConfigKey::Region).unwrap_or("us-east-1").to_owned();
+        let region = builder.get_config_value(CyxConfigKey::Region).unwrap_or("us-east-1").to_owned();
         let bucket = Bucket::new(endpoint, UrlStyle::Path, builder.bucket_name().to_owned(), region);
         let bucket = bucket.map_err(|error| invalid(format!("cyx_s3_endpoint cannot be used: {error}")))?;
         Ok(Self { bucket, credentials: Credentials::new(id, secret) })

@@ -1,4 +1,5 @@
-//! The backend of [`crate::object_store`] for version 0.13 of that crate, which DataFusion 55 and delta-rs 1 have. The code is the same.
+//! The backend of [`crate::object_store`] for version 0.13 of that crate, which DataFusion 55 and delta-rs 1 have. The code is the same, without `MultipartStore`, `PaginatedListStore` and
+//! `Signer`.
 
 use ::object_store_013 as api;
 

@@ -1,7 +1,7 @@
 //! Keys: the right ones open, others say so, and none shows.
 
 use cyxcloud_sdk::encryption::{Key, Keyring, METADATA_NAME};
-use cyxcloud_sdk::{ErrorKind, GetOptions, Metadata, PutOptions};
+use cyxcloud_sdk::{Download, ErrorKind, GetOptions, Metadata, PutOptions};
 use futures::{StreamExt, TryStreamExt, stream};
 use zeroize::Zeroizing;
 
@@ -70,7 +70,7 @@ async fn a_client_without_a_keyring_is_told() {
     assert!(user.contains_key(METADATA_NAME));
     assert_eq!(plain.list("").count().await, 1);
     // Copied by somebody who has no key, and put back.
-    let (head, body) = plain.get_sealed_stream("object").await.unwrap();
+    let Download { head, body, .. } = plain.get_stored_stream("object").await.unwrap();
     let pieces: Vec<_> = body.try_collect().await.unwrap();
     assert!(plain.delete("object").await.unwrap());
     let options = PutOptions { metadata: head.metadata, ..PutOptions::default() };

@@ -7,11 +7,11 @@ mod ranges;
 mod rotation;
 mod tampering;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cyxcloud_core::testing::SplitMix64;
 use cyxcloud_sdk::encryption::{Key, Keyring, PasswordCost};
 use cyxcloud_sdk::{Bucket, Cluster, Error, Metadata, ObjectHead, Policy, PutOptions, Result, Scheme};
-use futures::{TryStreamExt, stream};
+use futures::stream;
 
 const CHUNK: usize = 4096;
 /// The cheapest that is allowed.
@@ -49,17 +49,13 @@ fn random(seed: u64, len: usize) -> Bytes {
 }
 
 fn password(text: &str) -> Key {
-    Key::from_password_at(text, CHEAP).unwrap()
+    Key::from_password_with_cost(text, CHEAP).unwrap()
 }
 
 /// An object as its keeper has it.
 async fn stored(bucket: &Bucket, key: &str) -> (ObjectHead, Vec<u8>) {
-    let (head, body) = bucket.get_sealed_stream(key).await.unwrap();
-    let bytes = body.try_fold(BytesMut::new(), |mut all, piece| async move {
-        all.extend_from_slice(&piece);
-        Ok(all)
-    });
-    (head, bytes.await.unwrap().to_vec())
+    let download = bucket.get_stored_stream(key).await.unwrap();
+    (download.head.clone(), download.bytes().await.unwrap().to_vec())
 }
 
 /// Stores what a keeper likes.

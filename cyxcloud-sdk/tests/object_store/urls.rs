@@ -1,6 +1,6 @@
 //! `cyx://` URLs, configuration, signed URLs.
 
-use cyxcloud_sdk::object_store::{CyxBuilder, CyxConfigKey, parse_url, parse_url_opts};
+use cyxcloud_sdk::object_store::{CyxBuilder, CyxConfigKey, parse_url_opts};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
@@ -39,10 +39,10 @@ fn what_is_missing_or_unknown_is_named() {
     assert!(message(CyxBuilder::new().build()).contains("bucket"));
     let bucket = || CyxBuilder::new().with_url("cyx://photos").unwrap();
     assert!(message(bucket().build()).contains("cyx_directory"));
-    assert!(message(bucket().with(CyxConfigKey::Directory, "d").with(CyxConfigKey::Gateway, "g").build()).contains("both"));
-    let unknown = bucket().with_config("cyx_colour", "red").unwrap_err().to_string();
+    assert!(message(bucket().with_config(CyxConfigKey::Directory, "d").with_config(CyxConfigKey::Gateway, "g").build()).contains("both"));
+    let unknown = bucket().try_with_config("cyx_colour", "red").unwrap_err().to_string();
     assert!(unknown.contains("cyx_colour"), "{unknown}");
-    let builder = bucket().with(CyxConfigKey::SecretAccessKey, "hush");
+    let builder = bucket().with_config(CyxConfigKey::SecretAccessKey, "hush");
     assert!(!format!("{builder:?}").contains("hush"));
 }
 
@@ -51,14 +51,14 @@ fn what_is_missing_or_unknown_is_named() {
 async fn signed_urls_need_endpoint_and_keys() {
     use object_store::signer::{Method, Signer};
     let day = std::time::Duration::from_secs(86_400);
-    let builder = CyxBuilder::new().with_url("cyx://photos").unwrap().with(CyxConfigKey::Gateway, "localhost:50052");
+    let builder = CyxBuilder::new().with_url("cyx://photos").unwrap().with_config(CyxConfigKey::Gateway, "localhost:50052");
     let plain = builder.clone().build().unwrap();
     let refused = plain.signed_url(Method::GET, &Path::from("cat.jpg"), day).await.unwrap_err().to_string();
     assert!(refused.contains("cyx_s3_endpoint"), "{refused}");
     let signing = builder
-        .with(CyxConfigKey::AccessKeyId, "ID")
-        .with(CyxConfigKey::SecretAccessKey, "SECRET")
-        .with(CyxConfigKey::S3Endpoint, "http://127.0.0.1:8080")
+        .with_config(CyxConfigKey::AccessKeyId, "ID")
+        .with_config(CyxConfigKey::SecretAccessKey, "SECRET")
+        .with_config(CyxConfigKey::S3Endpoint, "http://127.0.0.1:8080")
         .build()
         .unwrap();
     let url = signing.signed_url(Method::GET, &Path::from("a b"), day).await.unwrap();

@@ -28,6 +28,7 @@ const LISTED: usize = 1_000_000;
 const READ: usize = 1000;
 
 /// What a scan found.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RepairScan {
     /// Chunks looked at.
@@ -50,6 +51,7 @@ impl RepairScan {
 }
 
 /// What repairers did.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
     /// Chunks that were seen whole afterwards.

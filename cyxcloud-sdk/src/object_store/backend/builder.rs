@@ -24,12 +24,16 @@ pub enum CyxConfigKey {
     /// `cyx_directory`: the directory of a cluster of this process. One process has it open once: open the [`Cluster`] yourself where several stores
     /// are wanted, and use [`CyxStore::new`] or [`super::register_all`].
     Directory,
-    /// `cyx_gateway`: host and port of the gRPC services of a gateway; `https://` before it for TLS.
+    /// `cyx_gateway`: host and port of the gRPC services of a gateway.
     Gateway,
+    /// `cyx_ca_cert`: a PEM file with the authorities that vouch for gateway and nodes; with it TLS is spoken.
+    CaCert,
     /// `cyx_access_key_id`: the public half of an access key.
     AccessKeyId,
     /// `cyx_secret_access_key`: its secret half.
     SecretAccessKey,
+    /// `cyx_key_file`: a key file under which objects are encrypted and opened here.
+    KeyFile,
     /// `cyx_create_bucket`: `true` to make the bucket where it is missing.
     CreateBucket,
     /// `cyx_s3_endpoint`: where the gateway serves S3, e.g. `http://127.0.0.1:8080`; for signed URLs.
@@ -38,12 +42,14 @@ pub enum CyxConfigKey {
     Region,
 }
 
-const KEYS: [(CyxConfigKey, &str); 8] = [
+const KEYS: [(CyxConfigKey, &str); 10] = [
     (CyxConfigKey::Bucket, "cyx_bucket"),
     (CyxConfigKey::Directory, "cyx_directory"),
     (CyxConfigKey::Gateway, "cyx_gateway"),
+    (CyxConfigKey::CaCert, "cyx_ca_cert"),
     (CyxConfigKey::AccessKeyId, "cyx_access_key_id"),
     (CyxConfigKey::SecretAccessKey, "cyx_secret_access_key"),
+    (CyxConfigKey::KeyFile, "cyx_key_file"),
     (CyxConfigKey::CreateBucket, "cyx_create_bucket"),
     (CyxConfigKey::S3Endpoint, "cyx_s3_endpoint"),
     (CyxConfigKey::Region, "cyx_region"),
@@ -71,20 +77,21 @@ impl FromStr for CyxConfigKey {
 /// ```
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(all(feature = "directory", feature = "object-store"))] {
 /// # let directory = tempfile::tempdir()?;
 /// # let directory = directory.path().display();
-/// use cyxcloud_sdk::object_store::CyxBuilder;
+/// use cyxcloud_sdk::object_store::{CyxBuilder, CyxConfigKey};
 /// use object_store::{ObjectStoreExt, path::Path};
 ///
-/// let store = CyxBuilder::from_env()
-///     .with_url("cyx://photos")?
-///     .with_config("directory", directory.to_string())?
-///     .with_config("create_bucket", "true")?
-///     .build()?;
+/// let builder = CyxBuilder::from_env().with_url("cyx://photos")?.with_directory(directory.to_string()).with_create_bucket(true);
+/// assert_eq!(builder.get_config_value(CyxConfigKey::Bucket), Some("photos"));
+/// let store = builder.build()?;
 /// store.put(&Path::from("cat.jpg"), "meow".into()).await?;
+/// # }
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a builder does nothing before it builds"]
 #[derive(Clone, Default)]
 pub struct CyxBuilder {
     said: Vec<(CyxConfigKey, String)>,
@@ -108,27 +115,57 @@ impl CyxBuilder {
     /// For a URL of another form.
     pub fn with_url(self, url: impl AsRef<str>) -> Result<Self> {
         let url = Url::parse(url.as_ref()).map_err(|error| invalid(format!("{:?} is no URL: {error}", url.as_ref())))?;
-        let (bucket, _) = parse_url(&url)?;
-        Ok(self.with(CyxConfigKey::Bucket, bucket))
+        let (bucket, _) = split_url(&url)?;
+        Ok(self.with_config(CyxConfigKey::Bucket, bucket))
     }
 
     /// One setting by its name.
     ///
     /// # Errors
     /// [`api::Error::UnknownConfigurationKey`].
-    pub fn with_config(self, key: impl AsRef<str>, value: impl Into<String>) -> Result<Self> {
+    pub fn try_with_config(self, key: impl AsRef<str>, value: impl Into<String>) -> Result<Self> {
         let key = key.as_ref().parse()?;
-        Ok(self.with(key, value))
+        Ok(self.with_config(key, value))
     }
 
     /// One setting.
-    pub fn with(mut self, key: CyxConfigKey, value: impl Into<String>) -> Self {
+    pub fn with_config(mut self, key: CyxConfigKey, value: impl Into<String>) -> Self {
         self.said.push((key, value.into()));
         self
     }
 
+    /// The bucket.
+    pub fn with_bucket_name(self, bucket: impl Into<String>) -> Self {
+        self.with_config(CyxConfigKey::Bucket, bucket)
+    }
+
+    /// The directory of a cluster of this process.
+    pub fn with_directory(self, directory: impl Into<String>) -> Self {
+        self.with_config(CyxConfigKey::Directory, directory)
+    }
+
+    /// Host and port of the gRPC services of a gateway.
+    pub fn with_gateway(self, gateway: impl Into<String>) -> Self {
+        self.with_config(CyxConfigKey::Gateway, gateway)
+    }
+
+    /// The public half of an access key.
+    pub fn with_access_key_id(self, id: impl Into<String>) -> Self {
+        self.with_config(CyxConfigKey::AccessKeyId, id)
+    }
+
+    /// The secret half of an access key.
+    pub fn with_secret_access_key(self, secret: impl Into<String>) -> Self {
+        self.with_config(CyxConfigKey::SecretAccessKey, secret)
+    }
+
+    /// Whether the bucket is made where it is missing.
+    pub fn with_create_bucket(self, create: bool) -> Self {
+        self.with_config(CyxConfigKey::CreateBucket, create.to_string())
+    }
+
     /// What was said last.
-    pub fn get(&self, key: CyxConfigKey) -> Option<&str> {
+    pub fn get_config_value(&self, key: CyxConfigKey) -> Option<&str> {
         self.said.iter().rev().find(|(said, _)| *said == key).map(|(_, value)| value.as_str())
     }
 
@@ -140,7 +177,7 @@ impl CyxBuilder {
         if self.bucket_name().is_empty() {
             return Err(invalid("no bucket was said: with_url(\"cyx://BUCKET\") or cyx_bucket"));
         }
-        match (self.get(CyxConfigKey::Directory), self.get(CyxConfigKey::Gateway)) {
+        match (self.get_config_value(CyxConfigKey::Directory), self.get_config_value(CyxConfigKey::Gateway)) {
             (Some(_), Some(_)) => Err(invalid("cyx_directory and cyx_gateway were both said; one of them says where the cluster is")),
             (None, None) => Err(invalid("nothing says where the cluster is: cyx_directory, or cyx_gateway with the keys of an account")),
             _ => Ok(CyxStore::closed(self)),
@@ -148,27 +185,38 @@ impl CyxBuilder {
     }
 
     pub(crate) fn bucket_name(&self) -> &str {
-        self.get(CyxConfigKey::Bucket).unwrap_or("")
+        self.get_config_value(CyxConfigKey::Bucket).unwrap_or("")
     }
 
     pub(super) async fn open(&self) -> crate::Result<Bucket> {
-        let cluster = match self.get(CyxConfigKey::Gateway) {
+        let cluster = match self.get_config_value(CyxConfigKey::Gateway) {
             Some(gateway) => self.connect(gateway).await?,
-            None => open_directory(self.get(CyxConfigKey::Directory).unwrap_or("")).await?,
+            None => open_directory(self.get_config_value(CyxConfigKey::Directory).unwrap_or("")).await?,
         };
-        match self.get(CyxConfigKey::CreateBucket) {
-            Some("true" | "1") => cluster.ensure_bucket(self.bucket_name()).await,
-            None | Some("false" | "0" | "") => cluster.bucket(self.bucket_name()).await,
-            Some(other) => Err(Error::invalid(format!("cyx_create_bucket is true or false, not {other:?}"))),
+        let bucket = match self.get_config_value(CyxConfigKey::CreateBucket) {
+            Some("true" | "1") => cluster.ensure_bucket(self.bucket_name()).await?,
+            None | Some("false" | "0" | "") => cluster.bucket(self.bucket_name()).await?,
+            Some(other) => return Err(Error::invalid(format!("cyx_create_bucket is true or false, not {other:?}"))),
+        };
+        match self.get_config_value(CyxConfigKey::KeyFile) {
+            Some(file) => encrypted(bucket, file),
+            None => Ok(bucket),
         }
     }
 
     #[cfg(feature = "remote")]
     async fn connect(&self, gateway: &str) -> crate::Result<Cluster> {
-        let said =
-            |key: CyxConfigKey| self.get(key).ok_or_else(|| Error::invalid(format!("{} must be said with cyx_gateway", key.as_ref())));
+        let said = |key: CyxConfigKey| {
+            self.get_config_value(key).ok_or_else(|| Error::invalid(format!("{} must be said with cyx_gateway", key.as_ref())))
+        };
         let (id, secret) = (said(CyxConfigKey::AccessKeyId)?, said(CyxConfigKey::SecretAccessKey)?);
-        Cluster::connect(crate::ConnectOptions::new(gateway, id, secret)).await
+        let mut options = crate::ConnectOptions::new(gateway, id, secret);
+        if let Some(file) = self.get_config_value(CyxConfigKey::CaCert) {
+            let read = std::fs::read_to_string(file);
+            let ca_pem = read.map_err(|e| Error::invalid(format!("cannot read cyx_ca_cert {file}: {e}")).with_source(e))?;
+            options.tls = Some(crate::transport::grpc::ClientTls { ca_pem, ..Default::default() });
+        }
+        Cluster::connect(options).await
     }
 
     #[cfg(not(feature = "remote"))]
@@ -187,6 +235,17 @@ async fn open_directory(_directory: &str) -> crate::Result<Cluster> {
     Err(Error::invalid("this build of cyxcloud-sdk opens no directory; build it with the feature `directory`"))
 }
 
+#[cfg(feature = "encryption")]
+fn encrypted(bucket: Bucket, key_file: &str) -> crate::Result<Bucket> {
+    use crate::encryption::{Key, Keyring};
+    Ok(bucket.with_encryption(Keyring::new(Key::from_file(key_file)?)))
+}
+
+#[cfg(not(feature = "encryption"))]
+fn encrypted(_bucket: Bucket, _key_file: &str) -> crate::Result<Bucket> {
+    Err(Error::invalid("this build of cyxcloud-sdk encrypts nothing; build it with the feature `encryption`"))
+}
+
 /// Without secrets.
 impl fmt::Debug for CyxBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,7 +258,7 @@ impl fmt::Debug for CyxBuilder {
 ///
 /// # Errors
 /// For a URL of another form.
-pub fn parse_url(url: &Url) -> Result<(String, Path)> {
+pub(crate) fn split_url(url: &Url) -> Result<(String, Path)> {
     let form = |why: &str| invalid(format!("{url} is no URL of a bucket ({why}); the form is cyx://BUCKET/KEY"));
     if url.scheme() != SCHEME {
         return Err(form("another scheme"));
@@ -227,10 +286,10 @@ where
     if url.scheme() != SCHEME {
         return api::parse_url_opts(url, options);
     }
-    let (bucket, path) = parse_url(url)?;
-    let mut builder = CyxBuilder::from_env().with(CyxConfigKey::Bucket, bucket);
+    let (bucket, path) = split_url(url)?;
+    let mut builder = CyxBuilder::from_env().with_bucket_name(bucket);
     for (key, value) in options {
-        builder = builder.with_config(key, value)?;
+        builder = builder.try_with_config(key, value)?;
     }
     Ok((Box::new(builder.build()?), path))
 }

@@ -23,7 +23,7 @@ use api::{
     CopyMode, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions,
     PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
 };
-pub use builder::{CyxBuilder, CyxConfigKey, parse_url, parse_url_opts};
+pub use builder::{CyxBuilder, CyxConfigKey, parse_url_opts};
 use convert::{attributes, e_tag, failed, invalid, key, meta, metadata, unsupported, version_id};
 pub use registry::register_all;
 
@@ -31,6 +31,10 @@ pub use registry::register_all;
 const PARALLEL_DELETES: usize = 16;
 
 /// A bucket as an [`ObjectStore`]. Clones share it. Uploads in parts need a tokio runtime.
+///
+/// **Cancelling.** Calls that are dropped leave an object as it was or as the call leaves it, never between. The bytes of `put_part` are handed over with the
+/// call: dropping its future does not take the part back. Dropping the upload itself ends it, unless `complete` was called before, which may still make
+/// it visible. A stream of deletions is some objects ahead of what it has told.
 #[derive(Clone)]
 pub struct CyxStore {
     source: Arc<Source>,

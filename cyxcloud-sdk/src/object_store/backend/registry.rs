@@ -16,6 +16,7 @@ use api::registry::ObjectStoreRegistry;
 /// ```
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "object-store")] {
 /// use cyxcloud_sdk::{Cluster, object_store::register_all};
 /// use object_store::registry::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
 ///
@@ -25,6 +26,7 @@ use api::registry::ObjectStoreRegistry;
 /// register_all(&registry, &cluster).await?;
 /// let (store, path) = registry.resolve(&"cyx://photos/2026/cat.jpg".parse()?)?;
 /// assert_eq!((store.to_string().as_str(), path.as_ref()), ("CyxCloud(photos)", "2026/cat.jpg"));
+/// # }
 /// # Ok(())
 /// # }
 /// ```
@@ -33,10 +35,12 @@ use api::registry::ObjectStoreRegistry;
 /// Those of the metadata store.
 pub async fn register_all(registry: &dyn ObjectStoreRegistry, cluster: &Cluster) -> Result<usize> {
     let failed = |error| super::failed(&Path::default(), error);
-    let names = cluster.list_buckets().await.map_err(failed)?;
-    for name in &names {
+    let buckets = cluster.list_buckets().await.map_err(failed)?;
+    let count = buckets.len();
+    for bucket in buckets {
+        let name = bucket.name();
         let url = Url::parse(&format!("cyx://{name}")).map_err(|error| invalid(format!("bucket {name} makes no URL: {error}")))?;
-        registry.register(url, Arc::new(CyxStore::new(cluster.bucket(name).await.map_err(failed)?)));
+        registry.register(url, Arc::new(CyxStore::new(bucket)));
     }
-    Ok(names.len())
+    Ok(count)
 }
