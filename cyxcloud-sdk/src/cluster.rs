@@ -50,7 +50,7 @@ pub(crate) enum Place {
     #[cfg(feature = "directory")]
     Directory(std::path::PathBuf, #[expect(dead_code, reason = "held for this process")] crate::DirectoryLock),
     #[cfg(feature = "remote")]
-    Remote(crate::remote::Gateway),
+    Remote(Box<crate::remote::Gateway>),
 }
 
 impl Cluster {
@@ -105,7 +105,7 @@ impl Cluster {
     #[cfg(feature = "remote")]
     pub async fn connect(options: crate::ConnectOptions) -> Result<Self> {
         let (engine, account, gateway) = crate::remote::connect(options).await?;
-        Ok(Self::new(engine, Arc::new(LocalTransport::new(Vec::new())), account, Place::Remote(gateway)))
+        Ok(Self::new(engine, Arc::new(LocalTransport::new(Vec::new())), account, Place::Remote(Box::new(gateway))))
     }
 
     /// Opens a cluster with other nodes or another policy.

@@ -15,6 +15,16 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | Feature | Brings |
+//! |---|---|
+//! | `directory` (default) | `Cluster::open`, the stores on disks, metadata in SQLite |
+//! | `object-store` (default), `object-store-signer`, `compat-object-store-013` | the backends for the crate `object_store` 0.14 and 0.13, presigned URLs |
+//! | `remote` | `Cluster::connect`; without it no gRPC is linked |
+//! | `encryption`, `aws-lc` | `Bucket::with_encryption`, and the faster backend of it |
+//! | `bucket-store`, `postgres`, `redis`, `rocksdb` | drivers for nodes and gateways |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bucket;
 mod builder;

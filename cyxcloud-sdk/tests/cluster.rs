@@ -31,7 +31,9 @@ async fn everything_is_there_after_reopening() {
     assert_eq!(bucket.get_range("size/250000", 99_990..200_010).await.unwrap(), &pattern(250_000)[99_990..200_010]);
     let keys: Vec<String> = bucket.list("size/").map_ok(|o| o.key.to_string()).try_collect().await.unwrap();
     assert_eq!(keys, ["size/0", "size/1", "size/250000", "size/5000"]);
-    assert_eq!(cluster.list_buckets().await.unwrap(), ["photos"]);
+    let buckets = cluster.list_buckets().await.unwrap();
+    assert_eq!(buckets.iter().map(|bucket| bucket.name()).collect::<Vec<_>>(), ["photos"]);
+    assert_eq!(buckets[0].get("size/1").await.unwrap(), pattern(1));
 }
 
 #[tokio::test]
@@ -168,4 +170,24 @@ async fn concurrent_writers_of_one_key_leave_one_whole_object() {
     puts.try_collect::<Vec<_>>().await.unwrap();
     let bytes = bucket.get("key").await.unwrap();
     assert!(bytes.len() == 150_000 && bytes.iter().all(|b| *b == bytes[0]));
+}
+
+/// Applications keep these in tasks and statics.
+#[test]
+fn handles_go_everywhere() {
+    fn everywhere<T: Clone + Send + Sync + 'static>() {}
+    everywhere::<Cluster>();
+    everywhere::<cyxcloud_sdk::Bucket>();
+    everywhere::<cyxcloud_sdk::PutOptions>();
+    everywhere::<cyxcloud_sdk::GetOptions>();
+    everywhere::<cyxcloud_sdk::CopyOptions>();
+    everywhere::<cyxcloud_sdk::object_store::CyxStore>();
+    fn travels<T: Send>(_: &T) {}
+    let travel = |bucket: &cyxcloud_sdk::Bucket| {
+        travels(&bucket.put("key", "bytes"));
+        travels(&bucket.get("key"));
+        travels(&bucket.rename("key", "to"));
+        travels(&bucket.list(""));
+    };
+    let _ = travel;
 }

@@ -3,11 +3,12 @@
 
 use std::process::Command;
 
-/// What an example prints. `cargo test` builds it beside the tests.
+/// What an example prints, in a directory of its own. `cargo test` builds it beside the tests.
 fn printed(example: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
     let tests = std::env::current_exe().unwrap();
     let program = tests.parent().unwrap().with_file_name("examples").join(example);
-    let output = Command::new(&program).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    let output = Command::new(&program).current_dir(&directory).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{example} ended with {}\n{printed}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     printed
@@ -15,7 +16,17 @@ fn printed(example: &str) -> String {
 
 #[test]
 fn hello() {
-    assert_eq!(printed("hello"), "10000000 bytes survived the loss of 4 of 14 nodes\n");
+    assert_eq!(printed("hello"), "6 bytes are on 14 nodes\n");
+}
+
+/// What a newcomer copies is what runs here, and it is short.
+#[test]
+fn the_readme_has_the_first_example() {
+    let (readme, hello) = (include_str!("../../README.md"), include_str!("../hello.rs"));
+    let program = hello.split_once("\n\n").unwrap().1;
+    assert!(readme.contains(&format!("```rust\n{program}```\n")));
+    assert_eq!(readme.matches("\ncargo add ").count(), 2);
+    assert!(program.lines().count() + 2 <= 15);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 
 use crate::suites::Against;
-use crate::{fuzz, heavy, meta, neon, sh, store_crash, suites};
+use crate::{fuzz, heavy, meta, neon, semver, sh, store_crash, suites};
 
 /// Crates that would bring a runtime, sockets or files into core.
 const NOT_IN_CORE: [&str; 8] = ["tokio", "async-std", "smol", "mio", "hyper", "reqwest", "rusqlite", "cyxcloud-sdk"];
@@ -52,8 +52,13 @@ pub fn gate() -> Result<()> {
     sh::run("cargo", &["fmt", "--all", "--check"])?;
     sh::run("cargo", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
     sh::run("cargo", &["fmt", "--manifest-path", heavy::MANIFEST, "--all", "--check"])?;
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml", heavy::MANIFEST] {
+        // Each is built with --locked or far from here: what is not up to date is told now.
+        sh::output("cargo", &["metadata", "--locked", "--format-version", "1", "--manifest-path", manifest])?;
+    }
     core_is_pure()?;
     sdk_is_light()?;
+    semver::run(None)?;
     sh::run("cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     sh::check(
         std::process::Command::new("cargo").args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),

@@ -10,6 +10,7 @@ mod lines;
 mod meta;
 mod neon;
 mod rocksdb;
+mod semver;
 mod sh;
 mod store_crash;
 mod suites;
@@ -154,6 +155,12 @@ enum Command {
     Slatedb,
     /// DataFusion writes partitioned Parquet and queries it; two writers of delta-rs race on one table. A build of its own, of a quarter of an hour.
     Datafusion,
+    /// Compares the public API of core and SDK with the last release, or with a commit. Installs cargo-semver-checks when there is something to compare.
+    Semver {
+        /// A commit or tag instead of the last tag `v*`.
+        #[arg(long)]
+        baseline: Option<String>,
+    },
     /// Runs the aws, rclone and boto3 lines that `cyxcloud dev` prints, as they are printed.
     PastedLines,
     /// Runs the sections of docs/python.md (boto3, obstore, s3fs, DuckDB, polars) as they stand there.
@@ -211,6 +218,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Rocksdb { rounds, cuts } => rocksdb::run(rounds, cuts),
         Command::Slatedb => heavy::slatedb(),
         Command::Datafusion => heavy::datafusion(),
+        Command::Semver { baseline } => semver::run(baseline.as_deref()),
         Command::PastedLines => suites::pasted_lines(),
         Command::PythonPages { only } => suites::python_pages(only.as_deref()),
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::lifecycle::{NodeState, NodeStatus};
 use crate::Timestamp;
 use crate::data::erasure::Scheme;
-use crate::data::manifest::Copy;
+use crate::data::manifest::{Copy, distinct_shards};
 use crate::data::placement::{ClusterView, Demand, NodeView, Numbers, plan as place, tolerance};
 use crate::id::{ChunkId, NodeId};
 

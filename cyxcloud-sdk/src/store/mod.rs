@@ -1,6 +1,6 @@
 //! Drivers of [`cyxcloud_core::port::Store`]. `docs/store.md` says how to choose.
 
-#[cfg(feature = "bucket")]
+#[cfg(feature = "bucket-store")]
 mod bucket;
 #[cfg(feature = "directory")]
 mod directory;
@@ -17,7 +17,7 @@ mod segment;
 
 #[cfg(feature = "rocksdb")]
 pub use self::rocksdb::{RocksDbOptions, RocksDbStore};
-#[cfg(feature = "bucket")]
+#[cfg(feature = "bucket-store")]
 pub use bucket::{BucketOptions, BucketStore};
 #[cfg(feature = "directory")]
 pub use files::{FilesOptions, FilesStore};

@@ -6,14 +6,18 @@ use object_store::path::Path;
 
 #[test]
 fn urls_name_bucket_and_key() {
-    let parsed = |url: &str| parse_url(&url.parse().unwrap());
-    assert_eq!(parsed("cyx://photos/2026/cat.jpg").unwrap(), ("photos".to_owned(), Path::from("2026/cat.jpg")));
+    let parsed = |url: &str| {
+        let (store, path) = parse_url_opts(&url.parse().unwrap(), [("directory", "none")])?;
+        Ok::<_, object_store::Error>((store.to_string(), path))
+    };
+    assert_eq!(parsed("cyx://photos/2026/cat.jpg").unwrap(), ("CyxCloud(photos)".to_owned(), Path::from("2026/cat.jpg")));
     assert_eq!(parsed("cyx://photos/a%20b").unwrap().1.as_ref(), "a b");
     assert_eq!(parsed("cyx://photos").unwrap().1.as_ref(), "");
-    for wrong in ["s3://photos/a", "cyx:photos", "cyx://user:secret@photos/a", "cyx://photos:8080/a", "cyx://photos/a?x=1", "cyx:///a"] {
+    for wrong in ["cyx:photos", "cyx://user:secret@photos/a", "cyx://photos:8080/a", "cyx://photos/a?x=1", "cyx:///a"] {
         let refused = parsed(wrong).unwrap_err().to_string();
         assert!(refused.contains("cyx://BUCKET/KEY"), "{wrong}: {refused}");
     }
+    assert!(CyxBuilder::new().with_url("s3://photos/a").unwrap_err().to_string().contains("cyx://BUCKET/KEY"));
 }
 
 #[cfg(feature = "directory")]
@@ -31,6 +35,27 @@ async fn a_url_opens_the_cluster_when_it_is_used() {
     assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "meow");
     let (memory, path) = parse_url_opts(&"memory:///a".parse().unwrap(), [("", ""); 0]).unwrap();
     memory.put(&path, "x".into()).await.unwrap();
+}
+
+/// A store of a configuration encrypts as well as one of code.
+#[cfg(feature = "encryption")]
+#[tokio::test]
+async fn a_key_file_encrypts() {
+    use cyxcloud_sdk::encryption::Key;
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let key_file = directory.path().join("my.key");
+    Key::create_file(&key_file).unwrap();
+    let builder = CyxBuilder::new().with_bucket_name("photos").with_create_bucket(true);
+    let builder = builder.with_directory(directory.path().join("cluster").display().to_string());
+    let sealed = builder.with_config(CyxConfigKey::KeyFile, key_file.display().to_string()).build().unwrap();
+    let path = Path::from("cat.jpg");
+    sealed.put(&path, "meow".into()).await.unwrap();
+    assert_eq!(sealed.get(&path).await.unwrap().bytes().await.unwrap(), "meow");
+    let plain = sealed.bucket().await.unwrap().cluster().bucket("photos").await.unwrap();
+    assert!(plain.get("cat.jpg").await.unwrap_err().to_string().contains("encrypted"));
+    let missing = CyxBuilder::new().with_bucket_name("photos").with_directory(directory.path().join("other").display().to_string());
+    let missing = missing.with_create_bucket(true).with_config(CyxConfigKey::KeyFile, "none.key").build().unwrap();
+    assert!(missing.get(&path).await.unwrap_err().to_string().contains("none.key"));
 }
 
 #[test]

@@ -145,7 +145,7 @@ async fn put(c: &Session, numbers: &Numbers, sql: &'static str, brought: &[(&Chu
         nodes.push(array(&of_nodes));
         shards.push(of_shards.map(|shards| array(&shards)));
     }
-    Ok(c.query(sql, &[&ids, &times, &sizes, &data, &parity, &roots, &nodes, &shards]).await?)
+    c.query(sql, &[&ids, &times, &sizes, &data, &parity, &roots, &nodes, &shards]).await
 }
 
 async fn count_known(c: &Session, known: &[(ChunkRef, i64)]) -> Outcome<()> {
