@@ -6,7 +6,7 @@ use cyxcloud_sdk::{Cluster, Result};
 async fn main() -> Result<()> {
     let cluster = Cluster::open("./data").await?;
     let bucket = cluster.ensure_bucket("greetings").await?;
-    bucket.put("hello.txt", "Hello!").await?;
+    bucket.put("hello.txt", vec![b'!'; 10_000]).await?;
     println!("{} bytes are on 14 nodes", bucket.get("hello.txt").await?.len());
     Ok(())
 }

@@ -134,7 +134,8 @@ impl Cluster {
     /// Makes a bucket with a scheme, chunk size or write quorum of its own.
     ///
     /// # Errors
-    /// Those of [`Cluster::create_bucket`], [`cyxcloud_core::ErrorKind::Invalid`] also for impossible settings.
+    /// Those of [`Cluster::create_bucket`], [`cyxcloud_core::ErrorKind::Invalid`] also for impossible settings, and when a gateway is too old to know any: the
+    /// bucket is there then, without them.
     pub async fn create_bucket_with(&self, name: &str, settings: BucketSettings) -> Result<Bucket> {
         let engine = self.engine();
         let name = BucketName::new(name)?;

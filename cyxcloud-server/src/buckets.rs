@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use cyxcloud_sdk::{Bucket, BucketSettings, Scheme, Usage};
+use cyxcloud_sdk::{Bucket, BucketSettings, ErrorKind, Scheme, Usage};
 use serde_json::{Value, json};
 
 use crate::connect::ConnectArgs;
@@ -85,7 +85,11 @@ pub async fn run(args: BucketsArgs) -> Result<()> {
             let cluster = connect.cluster().await?;
             let mut shown = Vec::new();
             for bucket in cluster.list_buckets().await? {
-                let usage = bucket.usage().await?;
+                let usage = match bucket.usage().await {
+                    // Removed since it was listed.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    usage => usage?,
+                };
                 if connect.json {
                     shown.push(describe(&bucket, &usage));
                 } else {

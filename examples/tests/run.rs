@@ -16,7 +16,7 @@ fn printed(example: &str) -> String {
 
 #[test]
 fn hello() {
-    assert_eq!(printed("hello"), "6 bytes are on 14 nodes\n");
+    assert_eq!(printed("hello"), "10000 bytes are on 14 nodes\n");
 }
 
 /// What a newcomer copies is what runs here, and it is short.

@@ -56,7 +56,7 @@ pub struct ChunkHealth {
     pub class: Class,
     /// Distinct shards that can be read now.
     pub readable: usize,
-    /// Some domain holds more of its shards than placement would put there today. Whether it can be spread better, planning tells.
+    /// Some domain holds more of its shards than placement would put there today, or there are far too many copies. Whether it can be spread better, planning tells.
     pub clumped: bool,
     /// There is something that repair must do now: a copy is gone or leaving, the chunk is at risk or unprotected.
     pub needs_repair: bool,
@@ -130,7 +130,7 @@ impl Fleet {
         let up_to = |worst: CopyState| best.iter().filter(|state| **state <= worst).count();
         let readable = up_to(CopyState::Leaving);
         let short = |count: usize, floor: usize| count < total && count <= floor;
-        let clumped = self.clumped(scheme, copies, states);
+        let clumped = self.clumped(scheme, copies, states) || self.has_surplus(scheme, copies);
         let live = up_to(CopyState::Live);
         // A shard that the record names no copy of is gone too: nobody's return brings it back.
         let changing = best.contains(&CopyState::Gone) || states.iter().any(|state| matches!(state, CopyState::Gone | CopyState::Leaving));
@@ -158,6 +158,11 @@ impl Fleet {
     fn clumped(&self, scheme: Scheme, copies: &[Copy], states: &[CopyState]) -> bool {
         let standing: Vec<Copy> = standing_copies(copies, states).collect();
         !self.is_even(scheme, &standing)
+    }
+
+    /// Whether there are more copies than any placement makes. Uploads that lack shards add theirs to what is there.
+    pub fn has_surplus(&self, scheme: Scheme, copies: &[Copy]) -> bool {
+        copies.len() > scheme.total() * (self.node_tolerance + 2)
     }
 
     /// Whether no domain holds more of `copies` than placement would put there today.

@@ -96,7 +96,7 @@ pub fn plan(view: &ClusterView, fleet: &Fleet, node_tolerance: usize, case: &Cas
     };
     if health.clumped
         && let Ok(spread) = fill(fleet.even_part(record.scheme, &stays))
-        && fleet.crowding(&spread.copies()) < fleet.crowding(&record.copies)
+        && (fleet.crowding(&spread.copies()) < fleet.crowding(&record.copies) || fleet.has_surplus(record.scheme, &record.copies))
     {
         return Ok(Some(spread));
     }

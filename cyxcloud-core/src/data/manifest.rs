@@ -50,6 +50,9 @@ pub struct ChunkRecord {
     pub copies: Vec<Copy>,
 }
 
+/// Copies of each shard that a record names at most, where uploads that lack shards added theirs.
+const MOST_COPIES_OF_EACH: usize = 8;
+
 /// One durable copy of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Copy {
@@ -123,13 +126,23 @@ impl ChunkRecord {
 
     /// What a commit leaves of this record where one with copies `there` is referenced already. A whole one takes its place: its copies were made durable just
     /// now. To one that lacks shards the copies of the other are added, since whoever has the same bytes was promised them.
-    #[must_use]
-    pub fn beside(mut self, there: &[Copy]) -> Self {
-        if self.lacks_shards() {
-            let others: Vec<Copy> = there.iter().copied().filter(|copy| !self.copies.contains(copy)).collect();
-            self.copies.extend(others);
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when there would be more than eight copies for each shard: repair takes what is too many, long before that.
+    pub fn beside(mut self, there: &[Copy]) -> Result<Self> {
+        if !self.lacks_shards() {
+            return Ok(self);
         }
-        self
+        let others: Vec<Copy> = there.iter().copied().filter(|copy| !self.copies.contains(copy)).collect();
+        self.copies.extend(others);
+        if self.copies.len() <= MOST_COPIES_OF_EACH * self.scheme.total() {
+            return Ok(self);
+        }
+        Err(Error::unavailable(format!(
+            "{:?} has {} copies of its shards, more than there should be; try again when repair has been there",
+            self.id,
+            self.copies.len()
+        )))
     }
 
     /// Whether the fields agree with each other, so that later code may index by them.

@@ -26,7 +26,7 @@ impl Engine {
     /// is staged.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when the chunk's id does not follow from its roots or no bucket has its scheme,
+    /// [`crate::ErrorKind::Invalid`] when the chunk's id does not follow from its roots or no bucket may have its scheme,
     /// [`crate::ErrorKind::Unavailable`] when too few nodes take shards.
     pub fn plan_copies(&self, chunk: &ChunkRecord, held: &[Copy], avoid: &BTreeSet<NodeId>) -> Result<Vec<Copy>> {
         self.check_any(chunk)?;
@@ -142,7 +142,7 @@ impl Engine {
         if is_complete && unused.len() <= chunk.scheme.parity() && is_like(self.plan_beside(chunk, &[], &unused)) {
             return Ok(());
         }
-        Err(Error::unavailable(format!("the copies of {:?} do not survive what they must; upload again", chunk.id)))
+        Err(Error::unavailable(format!("the copies of {:?} do not survive what they must; look the bucket up and upload again", chunk.id)))
     }
 
     /// Each shard must be on the node, under the epoch of its writer or a later one: a copy that lay there before is not safe from the collector.

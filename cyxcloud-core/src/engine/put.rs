@@ -167,14 +167,16 @@ impl Engine {
     async fn require_standing(&self, mut staged: Staged) -> Result<Staged> {
         let (view, statuses, now) = (self.view(), self.node_statuses(), self.cluster_now());
         let node_tolerance = self.node_tolerance(&view);
-        let stands = |copy: &Copy| {
+        let state = |copy: &Copy| {
             let reachable = view.node(copy.node).is_some_and(|node| node.reachable);
-            standing(statuses.get(&copy.node), reachable, now) <= CopyState::Late
+            standing(statuses.get(&copy.node), reachable, now)
         };
         let coding = staged.coding;
         let stays = |chunk: &mut ChunkRecord| {
-            chunk.copies.retain(stands);
-            coding.suffices(&chunk.copies, node_tolerance)
+            // Those in announced maintenance come back, and are not counted on until then.
+            chunk.copies.retain(|copy| state(copy) <= CopyState::Planned);
+            let standing: Vec<Copy> = chunk.copies.iter().copied().filter(|copy| state(copy) <= CopyState::Late).collect();
+            coding.suffices(&standing, node_tolerance)
         };
         let Some(lost) = staged.chunks.iter_mut().find_map(|chunk| (!stays(chunk)).then_some(chunk.id)) else { return Ok(staged) };
         self.end_lease(staged.epoch).await;

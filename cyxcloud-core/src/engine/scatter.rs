@@ -65,7 +65,10 @@ impl Engine {
             match wanted {
                 Ok(wanted) if wanted.is_empty() => {}
                 Ok(wanted) => {
-                    self.ports.transport.announce(epoch, &coded.record, &wanted).await?;
+                    match self.ports.transport.announce(epoch, &coded.record, &wanted).await {
+                        Err(_) if is_quorate => return Ok(scatter.held),
+                        announced => announced?,
+                    }
                     scatter.hoped.extend_from_slice(&wanted);
                     running.extend(wanted.into_iter().map(|copy| self.store_coded(epoch, coded, copy)));
                 }

@@ -13,6 +13,8 @@ const MAX_SHARDS: usize = 64;
 const MAX_TIMES: usize = 3;
 /// Chunks of a bucket with a size of its own.
 const CHUNK_BYTES: RangeInclusive<u32> = (64 << 10)..=(16 << 20);
+/// Shards of a full chunk of such a bucket.
+const LEAST_SHARD_BYTES: u32 = 16 << 10;
 
 /// How new objects of a bucket are coded and when their writes are acknowledged. What is None follows the policy of the cluster; objects that are there stay
 /// as they are.
@@ -20,7 +22,7 @@ const CHUNK_BYTES: RangeInclusive<u32> = (64 << 10)..=(16 << 20);
 pub struct BucketSettings {
     /// Erasure scheme: at most 64 shards and three times the bytes of the object.
     pub scheme: Option<Scheme>,
-    /// Size of a full chunk, bytes of object data: 64 KiB to 16 MiB.
+    /// Size of a full chunk, bytes of object data: 64 KiB and 16 KiB for each data shard at least, 16 MiB at most.
     pub chunk_size_bytes: Option<u32>,
     /// A write is acknowledged with so many shards of each chunk durable on as many nodes, where those of the others failed or are slow. Until repair has made
     /// the rest it survives the loss of `write_quorum - k` nodes, and no more. None waits for every shard. Counts shards of `scheme`, which must be set.
@@ -37,8 +39,10 @@ impl BucketSettings {
         if let Some(scheme) = self.scheme {
             check_scheme(scheme)?;
         }
-        if let Some(size_bytes) = self.chunk_size_bytes.filter(|size_bytes| !CHUNK_BYTES.contains(size_bytes)) {
-            let (least, most) = (CHUNK_BYTES.start(), CHUNK_BYTES.end());
+        // What the metadata keep of a shard does not depend on its size.
+        let least = *CHUNK_BYTES.start().max(&(LEAST_SHARD_BYTES * self.scheme.map_or(0, |scheme| scheme.data() as u32)));
+        let most = *CHUNK_BYTES.end();
+        if let Some(size_bytes) = self.chunk_size_bytes.filter(|size_bytes| !(least..=most).contains(size_bytes)) {
             return Err(Error::invalid(format!("chunk_size_bytes of a bucket must be {least} to {most}, not {size_bytes}")));
         }
         let Some(quorum) = self.write_quorum else { return Ok(()) };
@@ -83,6 +87,8 @@ mod tests {
         for size_bytes in [1, (64 << 10) - 1, (16 << 20) + 1, u32::MAX] {
             assert!(BucketSettings { chunk_size_bytes: Some(size_bytes), ..BucketSettings::default() }.check().is_err());
         }
+        let thin = BucketSettings { chunk_size_bytes: Some(64 << 10), ..with(Scheme::new(5, 2).ok(), None) };
+        assert!(thin.check().is_err() && BucketSettings { chunk_size_bytes: Some(80 << 10), ..thin }.check().is_ok());
         for bad in [
             with(Scheme::new(3, 0).ok(), Some(3)),
             with(None, Some(5)),

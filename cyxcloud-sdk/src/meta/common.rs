@@ -52,12 +52,15 @@ pub(super) fn settings((data, parity, chunk_size, write_quorum): SettingsRow) ->
     let scheme = match (data, parity) {
         (None, None) => None,
         (Some(data), Some(parity)) => {
-            let (data, parity) = (usize::try_from(data).map_err(|_| corrupt())?, usize::try_from(parity).map_err(|_| corrupt())?);
+            let (data, parity) = (
+                usize::try_from(data).map_err(|e| corrupt().with_source(e))?,
+                usize::try_from(parity).map_err(|e| corrupt().with_source(e))?,
+            );
             Some(Scheme::new(data, parity).map_err(|e| corrupt().with_source(e))?)
         }
         _ => return Err(corrupt()),
     };
-    let chunk_size_bytes = chunk_size.map(u32::try_from).transpose().map_err(|_| corrupt())?;
-    let write_quorum = write_quorum.map(u8::try_from).transpose().map_err(|_| corrupt())?;
+    let chunk_size_bytes = chunk_size.map(u32::try_from).transpose().map_err(|e| corrupt().with_source(e))?;
+    let write_quorum = write_quorum.map(u8::try_from).transpose().map_err(|e| corrupt().with_source(e))?;
     Ok(BucketSettings { scheme, chunk_size_bytes, write_quorum })
 }

@@ -51,6 +51,9 @@ impl Signer for CyxStore {
             return Err(invalid("a signed URL lives from one second to seven days"));
         }
         let builder = self.builder().ok_or_else(|| unsupported("signing needs the S3 endpoint and keys that CyxBuilder is given"))?;
+        if builder.get_config_value(CyxConfigKey::KeyFile).is_some() {
+            return Err(unsupported("whoever has a signed URL has no key: objects of a store with cyx_key_file are encrypted"));
+        }
         Presigner::new(builder)?.sign(&method, path, expires_in)
     }
 }

@@ -122,6 +122,7 @@ impl Objects {
         let bucket = self.bucket(account, &new.bucket_id).await?;
         let object = new_version(&bucket, new, self.engine.now())?;
         let manifest = convert::manifest(manifest)?;
+        check::compact(&manifest, self.engine.policy())?;
         let chunks = chunks.into_iter().map(|chunk| convert::chunk(Some(chunk))).collect::<Result<Vec<_>>>()?;
         let staged = self.engine.stage_direct(upload.epoch, &bucket.settings, manifest, chunks).await?;
         Ok(convert::object_message(&self.engine.commit(staged, object).await?))

@@ -111,6 +111,11 @@ impl State {
     /// Every chunk must be brought along with its record or be referenced already.
     pub(super) fn require_chunks(&self, refs: &[ChunkRef], records: &[ChunkRecord]) -> Result<()> {
         check_records(refs, records)?;
+        for record in records {
+            if let Some(there) = self.chunks.get(&record.id).filter(|there| there.refs > 0) {
+                record.clone().beside(&there.record.copies)?;
+            }
+        }
         let brought: BTreeSet<_> = records.iter().map(|r| r.id).collect();
         let known = |r: &ChunkRef| self.chunks.get(&r.id).is_some_and(|c| c.refs > 0 && c.record.size_bytes == r.size_bytes);
         match refs.iter().find(|r| !brought.contains(&r.id) && !known(r)) {
@@ -123,7 +128,7 @@ impl State {
     pub(super) fn count(&mut self, refs: &[ChunkRef], records: Vec<ChunkRecord>) {
         for record in records {
             let (refs, record) = match self.chunks.get(&record.id) {
-                Some(there) if there.refs > 0 => (there.refs, record.beside(&there.record.copies)),
+                Some(there) if there.refs > 0 => (there.refs, record.beside(&there.record.copies).expect("require_chunks tried it")),
                 _ => (0, record),
             };
             let chunk = Chunk { refs, record, dead: Timestamp(0), claim: None };

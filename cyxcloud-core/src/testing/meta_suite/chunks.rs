@@ -63,7 +63,7 @@ pub async fn a_record_that_lacks_shards_joins_what_is_there(meta: Fixture) {
     few.copies.pop();
     few.copies.insert(0, whole.copies[0]);
     let copies = || async { meta.chunks(&[whole.id]).await.unwrap().remove(0).unwrap().copies };
-    let both = |first: &ChunkRecord, second: &ChunkRecord| first.clone().beside(&second.copies).copies;
+    let both = |first: &ChunkRecord, second: &ChunkRecord| first.clone().beside(&second.copies).unwrap().copies;
     put(&meta, bucket, "whole", from_ref(&whole)).await;
     put(&meta, bucket, "few", from_ref(&few)).await;
     assert_eq!(copies().await, both(&few, &whole));
@@ -77,6 +77,22 @@ pub async fn a_record_that_lacks_shards_joins_what_is_there(meta: Fixture) {
     put_part(&meta, upload.id, 1, from_ref(&few)).await;
     assert_eq!(copies().await, both(&few, &whole));
     meta.abort_upload(upload.id).await.unwrap();
+    // However often, it does not grow without end, and what is refused changes nothing.
+    let mut refusal = None;
+    for place in (30..90).step_by(3) {
+        let mut other = record(1, place);
+        other.copies.pop();
+        let (before, commit) = (copies().await, commit_of(&meta, version(bucket, "again"), from_ref(&other)).await);
+        match meta.commit_object(commit).await {
+            Ok(_) => assert_eq!(copies().await.len(), before.len() + 2),
+            Err(error) => {
+                assert_eq!(copies().await, before);
+                refusal = Some(error.kind());
+                break;
+            }
+        }
+    }
+    assert_eq!((refusal, copies().await.len()), (Some(ErrorKind::Unavailable), 24));
     // Nobody relies on what is dead.
     for key in ["whole", "few", "again"] {
         meta.delete_object(bucket, &super::key(key), Precondition::None, Fate::Release).await.unwrap();

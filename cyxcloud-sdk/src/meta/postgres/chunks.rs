@@ -54,6 +54,17 @@ fn copies(numbers: &Numbers, record: &[Copy]) -> Outcome<(Vec<i32>, Option<Vec<i
     Ok((nodes, (!in_order).then(|| record.iter().map(|copy| copy.shard.into()).collect())))
 }
 
+/// Columns `nodes` and `shards` of several.
+fn arrays<'a>(numbers: &Numbers, records: impl Iterator<Item = &'a [Copy]>) -> Outcome<(Vec<String>, Vec<Option<String>>)> {
+    let (mut nodes, mut shards) = (Vec::new(), Vec::new());
+    for record in records {
+        let (of_nodes, of_shards) = copies(numbers, record)?;
+        nodes.push(array(&of_nodes));
+        shards.push(of_shards.map(|shards| array(&shards)));
+    }
+    Ok((nodes, shards))
+}
+
 /// An array as PostgreSQL writes it, for arrays of arrays of different lengths.
 fn array<T: std::fmt::Display>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(T::to_string).collect();
@@ -103,12 +114,13 @@ impl<'a> Counted<'a> {
 
     /// Takes over the newest copies and counts one reference for each time a chunk is named.
     pub(super) async fn count(&self, c: &Session, numbers: &Numbers) -> Outcome<()> {
-        let (partial, whole): (Vec<_>, Vec<_>) = self.brought.iter().partition(|(record, _)| record.lacks_shards());
-        for brought in whole.chunks(TOGETHER) {
-            put(c, numbers, sql::PUT_CHUNKS, brought).await?;
-        }
-        for brought in partial.chunks(TOGETHER) {
-            put_partial(c, numbers, brought).await?;
+        // All of them in the order of their ids, so that two commits of the same chunks do not wait for each other.
+        for brought in self.brought.chunks(TOGETHER) {
+            if brought.iter().any(|(record, _)| record.lacks_shards()) {
+                put_partial(c, numbers, brought).await?;
+            } else {
+                put(c, numbers, sql::PUT_CHUNKS, brought).await?;
+            }
         }
         for known in self.known.chunks(TOGETHER) {
             count_known(c, known).await?;
@@ -117,18 +129,17 @@ impl<'a> Counted<'a> {
     }
 }
 
-/// Adds the copies to those that are there.
+/// Puts chunks of which some lack shards: their copies are added to those that are there.
 async fn put_partial(c: &Session, numbers: &Numbers, brought: &[(&ChunkRecord, i64)]) -> Outcome<()> {
     let there = put(c, numbers, sql::PUT_PARTIAL_CHUNKS, brought).await?;
     let there: BTreeMap<ChunkId, ChunkRecord> = records(c, numbers, &there).await?.into_iter().map(|record| (record.id, record)).collect();
-    for (record, _) in brought {
-        let Some(there) = there.get(&record.id) else { continue };
-        let joined = (*record).clone().beside(&there.copies);
-        if joined.copies.len() > there.copies.len() {
-            set_copies(c, numbers, joined.id, &joined.copies).await?;
-        }
+    let mut joined = Vec::new();
+    for (record, _) in brought.iter().filter(|(record, _)| record.lacks_shards()) {
+        let Some(there) = there.get(&record.id).filter(|there| there.copies != record.copies) else { continue };
+        joined.push((*record).clone().beside(&there.copies)?);
     }
-    Ok(())
+    let copies: Vec<(ChunkId, &[Copy])> = joined.iter().map(|record| (record.id, &*record.copies)).collect();
+    set_copies(c, numbers, &copies).await
 }
 
 async fn put(c: &Session, numbers: &Numbers, sql: &'static str, brought: &[(&ChunkRecord, i64)]) -> Outcome<Vec<Row>> {
@@ -139,12 +150,7 @@ async fn put(c: &Session, numbers: &Numbers, sql: &'static str, brought: &[(&Chu
     let data: Vec<i16> = records().map(|record| small(record.scheme.data())).collect();
     let parity: Vec<i16> = records().map(|record| small(record.scheme.parity())).collect();
     let roots: Vec<Vec<u8>> = records().map(|record| record.roots.iter().flat_map(|root| root.0).collect()).collect();
-    let (mut nodes, mut shards) = (Vec::new(), Vec::new());
-    for record in records() {
-        let (of_nodes, of_shards) = copies(numbers, &record.copies)?;
-        nodes.push(array(&of_nodes));
-        shards.push(of_shards.map(|shards| array(&shards)));
-    }
+    let (nodes, shards) = arrays(numbers, records().map(|record| &*record.copies))?;
     c.query(sql, &[&ids, &times, &sizes, &data, &parity, &roots, &nodes, &shards]).await
 }
 
@@ -239,11 +245,15 @@ pub(super) async fn replace_copies(c: &Session, numbers: &Numbers, now: Now, rep
     let there = records(c, numbers, &rows).await?.pop();
     let there = there.ok_or_else(|| Error::conflict(format!("chunk {} is not referenced", replace.chunk)))?;
     replace.check(&there)?;
-    set_copies(c, numbers, replace.chunk, &replace.copies).await
+    set_copies(c, numbers, &[(replace.chunk, &replace.copies)]).await
 }
 
-async fn set_copies(c: &Session, numbers: &Numbers, chunk: ChunkId, record: &[Copy]) -> Outcome<()> {
-    let (nodes, shards) = copies(numbers, record)?;
-    c.execute(sql::SET_COPIES, &[&chunk.0.as_slice(), &nodes, &shards]).await?;
+async fn set_copies(c: &Session, numbers: &Numbers, chunks: &[(ChunkId, &[Copy])]) -> Outcome<()> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&[u8]> = chunks.iter().map(|(id, _)| id.0.as_slice()).collect();
+    let (nodes, shards) = arrays(numbers, chunks.iter().map(|(_, copies)| *copies))?;
+    c.execute(sql::SET_COPIES, &[&ids, &nodes, &shards]).await?;
     Ok(())
 }

@@ -24,6 +24,14 @@ macro_rules! metered {
     };
 }
 
+/// Whether some shard of what is brought along has no copy. Without `shards` its copies are in the order of their shards.
+macro_rules! lacks_shards {
+    () => {
+        "CASE WHEN excluded.shards IS NULL THEN cardinality(excluded.nodes) ELSE (SELECT count(DISTINCT shard) FROM unnest(excluded.shards) AS shard) END
+            < excluded.data + excluded.parity"
+    };
+}
+
 /// The quota of the bucket's owner, if he has one, until the transaction ends.
 macro_rules! lock_quota {
     ($bucket:literal) => {
@@ -167,14 +175,14 @@ statements! {
             AS new (id, refs, size, data, parity, roots, nodes, shards)
         ON CONFLICT (id) DO UPDATE SET refs = c.refs + excluded.refs, dead_since = NULL, fence = NULL, nodes = excluded.nodes,
             shards = excluded.shards";
-    // Those of which some shards have no copy: what is referenced keeps its copies, which are answered, and the row is locked.
+    // The same where some shards of some have no copy: what is referenced keeps its copies then, which are answered, and the row is locked.
     PUT_PARTIAL_CHUNKS = concat!("INSERT INTO cyx.chunks AS c (id, refs, size, data, parity, roots, nodes, shards)
         SELECT id, refs, size, data, parity, roots, nodes::integer[], shards::smallint[]
         FROM unnest($1::bytea[], $2::bigint[], $3::integer[], $4::smallint[], $5::smallint[], $6::bytea[], $7::text[], $8::text[])
             AS new (id, refs, size, data, parity, roots, nodes, shards)
         ON CONFLICT (id) DO UPDATE SET refs = c.refs + excluded.refs, dead_since = NULL, fence = NULL,
-            nodes = CASE WHEN c.refs > 0 THEN c.nodes ELSE excluded.nodes END,
-            shards = CASE WHEN c.refs > 0 THEN c.shards ELSE excluded.shards END
+            nodes = CASE WHEN ", lacks_shards!(), " AND c.refs > 0 THEN c.nodes ELSE excluded.nodes END,
+            shards = CASE WHEN ", lacks_shards!(), " AND c.refs > 0 THEN c.shards ELSE excluded.shards END
         RETURNING ", chunk!());
     // Those that must be there already.
     COUNT_CHUNKS = "WITH there AS (SELECT c.id, named.times FROM unnest($1::bytea[], $2::bigint[], $3::integer[]) AS named (id, times, size)
@@ -186,7 +194,8 @@ statements! {
         FROM there WHERE c.id = there.id");
     CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id = ANY($1)");
     LOCK_CHUNK = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id = $1 AND refs > 0 FOR UPDATE");
-    SET_COPIES = "UPDATE cyx.chunks SET nodes = $2, shards = $3 WHERE id = $1";
+    SET_COPIES = "UPDATE cyx.chunks c SET nodes = new.nodes::integer[], shards = new.shards::smallint[]
+        FROM unnest($1::bytea[], $2::text[], $3::text[]) AS new (id, nodes, shards) WHERE c.id = new.id";
     SCAN_CHUNKS = concat!("SELECT ", chunk!(), " FROM cyx.chunks WHERE id > $1 AND refs > 0 ORDER BY id LIMIT $2");
     // All of the node by its index, then in order: a scan in the order of ids would look at the chunks of all nodes.
     CHUNKS_ON = "WITH held AS MATERIALIZED (SELECT c.id FROM cyx.node_numbers n JOIN cyx.chunks c ON c.nodes @> ARRAY[n.number] WHERE n.id = $1

@@ -90,7 +90,7 @@ async fn a_database_of_the_first_schema_is_brought_up_to_date() {
     let name = BucketName::new("first").unwrap();
     let found = meta.bucket(&name).await.unwrap();
     assert_eq!((found.id, found.settings), (bucket, BucketSettings::default()));
-    let own = BucketSettings { chunk_size_bytes: Some(4096), ..BucketSettings::default() };
+    let own = BucketSettings { chunk_size_bytes: Some(1 << 20), ..BucketSettings::default() };
     meta.set_bucket_settings(bucket, own).await.unwrap();
     assert_eq!(meta.bucket(&name).await.unwrap().settings, own);
     assert_eq!(meta.usage(bucket).await.unwrap(), Usage { objects: 1, object_bytes: 5, ..Usage::default() });

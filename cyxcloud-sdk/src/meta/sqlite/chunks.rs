@@ -66,7 +66,7 @@ pub(super) fn count(c: &Connection, refs: &[ChunkRef], records: &[ChunkRecord]) 
 /// What is kept of a record that is brought along.
 fn beside(c: &Connection, brought: &ChunkRecord) -> Outcome<ChunkRecord> {
     let there = if brought.lacks_shards() { first(c, sql::REFERENCED_CHUNK, [brought.id.0], record)? } else { None };
-    Ok(brought.clone().beside(there.as_ref().map_or(&[], |there| &there.copies)))
+    Ok(brought.clone().beside(there.as_ref().map_or(&[], |there| &there.copies))?)
 }
 
 /// Takes one reference back for each time a chunk is named.

@@ -172,13 +172,16 @@ impl CyxBuilder {
     /// The store. The cluster is opened or reached when the store is used first.
     ///
     /// # Errors
-    /// When no bucket was said, and neither or both of directory and gateway.
+    /// When no bucket was said, and neither or both of directory and gateway, or `cyx_ca_cert` without a gateway.
     pub fn build(self) -> Result<CyxStore> {
         if self.bucket_name().is_empty() {
             return Err(invalid("no bucket was said: with_url(\"cyx://BUCKET\") or cyx_bucket"));
         }
         match (self.get_config_value(CyxConfigKey::Directory), self.get_config_value(CyxConfigKey::Gateway)) {
             (Some(_), Some(_)) => Err(invalid("cyx_directory and cyx_gateway were both said; one of them says where the cluster is")),
+            (Some(_), None) if self.get_config_value(CyxConfigKey::CaCert).is_some() => {
+                Err(invalid("cyx_ca_cert is for a gateway, and a directory was said"))
+            }
             (None, None) => Err(invalid("nothing says where the cluster is: cyx_directory, or cyx_gateway with the keys of an account")),
             _ => Ok(CyxStore::closed(self)),
         }
@@ -189,6 +192,8 @@ impl CyxBuilder {
     }
 
     pub(super) async fn open(&self) -> crate::Result<Bucket> {
+        // A bucket that cannot be used as it was said is not made either.
+        let encrypted = self.get_config_value(CyxConfigKey::KeyFile).map(encryption).transpose()?;
         let cluster = match self.get_config_value(CyxConfigKey::Gateway) {
             Some(gateway) => self.connect(gateway).await?,
             None => open_directory(self.get_config_value(CyxConfigKey::Directory).unwrap_or("")).await?,
@@ -198,10 +203,10 @@ impl CyxBuilder {
             None | Some("false" | "0" | "") => cluster.bucket(self.bucket_name()).await?,
             Some(other) => return Err(Error::invalid(format!("cyx_create_bucket is true or false, not {other:?}"))),
         };
-        match self.get_config_value(CyxConfigKey::KeyFile) {
-            Some(file) => encrypted(bucket, file),
-            None => Ok(bucket),
-        }
+        Ok(match encrypted {
+            Some(encrypted) => encrypted(bucket),
+            None => bucket,
+        })
     }
 
     #[cfg(feature = "remote")]
@@ -235,14 +240,18 @@ async fn open_directory(_directory: &str) -> crate::Result<Cluster> {
     Err(Error::invalid("this build of cyxcloud-sdk opens no directory; build it with the feature `directory`"))
 }
 
+/// What encrypts a bucket.
+type Encrypt = Box<dyn FnOnce(Bucket) -> Bucket + Send>;
+
 #[cfg(feature = "encryption")]
-fn encrypted(bucket: Bucket, key_file: &str) -> crate::Result<Bucket> {
+fn encryption(key_file: &str) -> crate::Result<Encrypt> {
     use crate::encryption::{Key, Keyring};
-    Ok(bucket.with_encryption(Keyring::new(Key::from_file(key_file)?)))
+    let keyring = Keyring::new(Key::from_file(key_file)?);
+    Ok(Box::new(|bucket| bucket.with_encryption(keyring)))
 }
 
 #[cfg(not(feature = "encryption"))]
-fn encrypted(_bucket: Bucket, _key_file: &str) -> crate::Result<Bucket> {
+fn encryption(_key_file: &str) -> crate::Result<Encrypt> {
     Err(Error::invalid("this build of cyxcloud-sdk encrypts nothing; build it with the feature `encryption`"))
 }
 

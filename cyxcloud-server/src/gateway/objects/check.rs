@@ -1,12 +1,15 @@
 //! What a direct client may put beside its bytes: what S3 clients may.
 
+use cyxcloud_sdk::core::data::manifest::Manifest;
 use cyxcloud_sdk::core::id::BucketName;
 use cyxcloud_sdk::core::port::Metadata;
-use cyxcloud_sdk::{Error, Result};
+use cyxcloud_sdk::{Error, Policy, Result};
 
 use crate::s3::{CONTENT_HEADERS, MAX_USER_BYTES, reserved_bucket_name};
 
 const MAX_ETAG: usize = 128;
+/// What chunks have on average at least, unless those of the cluster are smaller.
+const LEAST_CHUNK_BYTES: u32 = 64 << 10;
 
 /// A bucket name that is none of our own routes.
 pub(super) fn bucket_name(name: BucketName) -> Result<BucketName> {
@@ -45,6 +48,15 @@ pub(super) fn metadata(metadata: Metadata) -> Result<Metadata> {
         return Err(Error::invalid("system metadata are the gateway's own"));
     }
     Ok(metadata)
+}
+
+/// A list of chunks that are not tiny: very many of them would cost little quota and much memory, here and in the metadata store, whenever it is looked at.
+pub(super) fn compact(manifest: &Manifest, policy: &Policy) -> Result<()> {
+    let least_bytes = u64::from(LEAST_CHUNK_BYTES.min(policy.chunk_size_bytes));
+    if manifest.chunks().len() as u64 <= manifest.size_bytes() / least_bytes + 1 {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("all chunks but the last must have {least_bytes} bytes on average")))
 }
 
 #[cfg(test)]

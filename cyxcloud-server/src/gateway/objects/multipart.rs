@@ -15,8 +15,6 @@ use super::{MAX_LIST, Objects, check};
 
 /// References to chunks in one list of parts: some MiB.
 const MAX_REFS: usize = 100_000;
-/// The least that chunks of parts must hold on average, where the cluster's own are not smaller.
-const LEAST_CHUNK_BYTES: u32 = 64 << 10;
 
 impl Objects {
     /// The upload, if it is in a bucket of the caller's: others need not even learn that it exists.
@@ -81,20 +79,10 @@ impl Objects {
             system: BTreeMap::new(),
         };
         let manifest = Manifest { content: Content::Chunks(convert::refs(&part_chunks)?) };
-        self.require_compact(&manifest)?;
+        check::compact(&manifest, self.engine.policy())?;
         let chunks = chunks.into_iter().map(|chunk| object::chunk(Some(chunk))).collect::<Result<Vec<_>>>()?;
         let staged = self.engine.stage_direct(lease.epoch, &bucket.settings, manifest, chunks).await?;
         self.engine.commit_part(staged, upload.id, part).await.map(drop)
-    }
-
-    /// A part of very many tiny chunks would cost little quota and much memory, here and in the metadata store, whenever its upload is looked at.
-    fn require_compact(&self, manifest: &Manifest) -> Result<()> {
-        let least_bytes = u64::from(LEAST_CHUNK_BYTES.min(self.engine.policy().chunk_size_bytes));
-        let most = manifest.size_bytes() / least_bytes + 1;
-        if manifest.chunks().len() as u64 <= most {
-            return Ok(());
-        }
-        Err(Error::invalid(format!("the chunks of a part but the last must have {least_bytes} bytes on average")))
     }
 
     pub(super) async fn parts(&self, account: AccountId, request: message::ListPartsRequest) -> Result<message::ListPartsResponse> {
