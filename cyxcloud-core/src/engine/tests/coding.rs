@@ -162,6 +162,26 @@ fn copies_that_are_gone_at_the_commit_are_left_out() {
     assert!(lost.iter().all(|copy| !both.contains(copy)), "{both:?}");
 }
 
+/// The same bytes again and again, each time with other nodes that take shards.
+#[test]
+fn copies_that_add_up_are_taken_by_repair() {
+    let (world, bytes) = (World::new(18, policy()), payload(1, 40_000));
+    for round in 0..6 {
+        let fault = |n: u8| if n / 3 == round { Fault::None } else { Fault::FailsWrites };
+        (0..18).for_each(|n| world.nodes.set(n, fault(n)));
+        world.commit(world.stage_with(&bytes, of(2, 2, Some(3))).unwrap(), "key").unwrap();
+    }
+    assert_eq!(records(&world)[0].copies.len(), 18);
+    (0..18).for_each(|n| world.nodes.set(n, Fault::None));
+    world.time.run(world.engine.watch_nodes()).unwrap();
+    world.time.run(world.engine.plan_repairs()).unwrap();
+    world.time.run(world.engine.run_repairs()).unwrap();
+    assert_eq!(records(&world)[0].copies.len(), 4);
+    assert_eq!(world.get("key").unwrap(), bytes);
+    let health = world.time.run(world.engine.cluster_health()).unwrap();
+    assert_eq!((health.chunks_clumped, health.classes.get(&Class::Healthy)), (0, Some(&1)));
+}
+
 #[test]
 fn a_quorum_is_counted_whatever_the_order() {
     use crate::control::health::has_quorum;

@@ -92,7 +92,7 @@ pub async fn a_record_that_lacks_shards_joins_what_is_there(meta: Fixture) {
             }
         }
     }
-    assert_eq!((refusal, copies().await.len()), (Some(ErrorKind::Unavailable), 24));
+    assert_eq!((refusal, copies().await.len()), (Some(ErrorKind::Unavailable), 23));
     // Nobody relies on what is dead.
     for key in ["whole", "few", "again"] {
         meta.delete_object(bucket, &super::key(key), Precondition::None, Fate::Release).await.unwrap();
