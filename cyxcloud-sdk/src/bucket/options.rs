@@ -79,7 +79,7 @@ pub struct GetOptions {
 /// assert_eq!(ReadRange::Last(3).resolve(10)?, 7..10);
 /// assert_eq!(ReadRange::from(5..1000).resolve(10)?, 5..10);
 /// assert_eq!(ReadRange::from(..=4).resolve(10)?, 0..5);
-/// # cyxcloud_sdk::Result::Ok(())
+/// # Ok::<(), cyxcloud_sdk::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ReadRange {
