@@ -130,6 +130,48 @@ async fn delete() {
 }
 
 #[tokio::test]
+async fn restore() {
+    let policy = Policy { chunk_size_bytes: 16 << 10, trash_window_ms: 3_600_000, ..Policy::default() };
+    let bucket = Cluster::builder().policy(policy).in_memory().await.unwrap().create_bucket("bucket").await.unwrap();
+    bucket.put("old", bytes(1)).await.unwrap();
+    for polls in 0..MAX_POLLS {
+        bucket.delete("old").await.unwrap();
+        let trashed = async || bucket.trash("old").try_collect::<Vec<_>>().await.unwrap();
+        let version = trashed().await[0].head.version;
+        let ended = cut(bucket.restore("old", version), polls).await;
+        let there = (found(&bucket, "old").await, trashed().await.len());
+        assert!(there == (Some(1), 0) || there == (None, 1), "{there:?}");
+        if let Some(restored) = ended {
+            restored.unwrap();
+            return;
+        }
+    }
+    panic!("it does not end");
+}
+
+#[tokio::test]
+async fn buckets_are_there_or_not() {
+    let cluster = bucket().await.cluster().clone();
+    for polls in 0..MAX_POLLS {
+        let both = async {
+            cluster.create_bucket("other").await?;
+            cluster.delete_bucket("other").await
+        };
+        let ended = cut(both, polls).await;
+        // Whole, wherever it was dropped: it can be used and removed.
+        let other = cluster.ensure_bucket("other").await.unwrap();
+        other.put("key", bytes(1)).await.unwrap();
+        other.delete("key").await.unwrap();
+        cluster.delete_bucket("other").await.unwrap();
+        if let Some(outcome) = ended {
+            outcome.unwrap();
+            return;
+        }
+    }
+    panic!("it does not end");
+}
+
+#[tokio::test]
 async fn reads_and_lists_change_nothing() {
     let read = async |bucket: &Bucket, polls| {
         let everything = async {

@@ -25,6 +25,11 @@ impl Coding {
         }
     }
 
+    /// Whether chunks may be committed that lack more shards than the loss of a node or two would explain.
+    pub(super) fn may_lack_shards(&self) -> bool {
+        self.write_quorum.is_some()
+    }
+
     /// Whether these copies of a chunk are the quorum that the bucket asks for, if it asks for one.
     pub(super) fn is_quorate(&self, copies: &[Copy]) -> bool {
         self.write_quorum.is_some_and(|quorum| has_quorum(copies, quorum))

@@ -163,7 +163,7 @@ impl Engine {
     }
 
     /// A long upload may outlive nodes that took its first chunks, and nobody repairs what is not committed. Committed now, such a chunk would
-    /// not have the durability that the answer promises. Copies that are gone are left out, so that nobody counts on them.
+    /// not have the durability that the answer promises. Where a quorum suffices, copies that are gone are left out, so that nobody counts on them.
     async fn require_standing(&self, mut staged: Staged) -> Result<Staged> {
         let (view, statuses, now) = (self.view(), self.node_statuses(), self.cluster_now());
         let node_tolerance = self.node_tolerance(&view);
@@ -173,8 +173,10 @@ impl Engine {
         };
         let coding = staged.coding;
         let stays = |chunk: &mut ChunkRecord| {
-            // Those in announced maintenance come back, and are not counted on until then.
-            chunk.copies.retain(|copy| state(copy) <= CopyState::Planned);
+            if coding.may_lack_shards() {
+                // Named, they would make it look whole. Those in announced maintenance come back, and are not counted on until then.
+                chunk.copies.retain(|copy| state(copy) <= CopyState::Planned);
+            }
             let standing: Vec<Copy> = chunk.copies.iter().copied().filter(|copy| state(copy) <= CopyState::Late).collect();
             coding.suffices(&standing, node_tolerance)
         };

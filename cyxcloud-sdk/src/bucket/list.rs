@@ -50,6 +50,22 @@ impl Bucket {
 
     /// One page, with keys that share a prefix up to the delimiter folded into one.
     ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::ListQuery;
+    /// # let cluster = cyxcloud_sdk::Cluster::in_memory().await?;
+    /// # let bucket = cluster.create_bucket("photos").await?;
+    /// for key in ["2025/dog.jpg", "2026/cat.jpg", "index"] {
+    ///     bucket.put(key, "").await?;
+    /// }
+    /// let page = bucket.list_page(ListQuery { delimiter: Some("/".into()), ..ListQuery::default() }).await?;
+    /// assert_eq!(page.prefixes, ["2025/", "2026/"]);
+    /// assert_eq!((page.objects[0].key.as_str(), page.truncated), ("index", false));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of the metadata store.
     pub async fn list_page(&self, query: ListQuery) -> Result<Listing> {
@@ -77,6 +93,22 @@ impl Bucket {
     }
 
     /// Takes an object out of the trash.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> cyxcloud_sdk::Result<()> {
+    /// use cyxcloud_sdk::{Cluster, Policy};
+    /// use futures::TryStreamExt;
+    /// let policy = Policy { trash_window_ms: 7 * 24 * 3_600_000, ..Policy::default() };
+    /// let bucket = Cluster::builder().policy(policy).in_memory().await?.create_bucket("photos").await?;
+    /// bucket.put("cat.jpg", "meow").await?;
+    /// bucket.delete("cat.jpg").await?;
+    /// let trashed: Vec<_> = bucket.trash("").try_collect().await?;
+    /// bucket.restore("cat.jpg", trashed[0].head.version).await?;
+    /// assert_eq!(bucket.get("cat.jpg").await?, "meow");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] when this version is not there (any more), [`crate::ErrorKind::Precondition`] when the key has a new object.
