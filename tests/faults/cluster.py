@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -19,10 +20,22 @@ TIMERS = {"heartbeat": 500, "offline": 3000, "quarantine": 1500, "drain": 60_000
 KEY, SECRET, TOKEN = "CYXROOTKEY", "cluster-test-secret", "cluster-test-join-token"
 
 
+# Below the ports that connections go out from: one of those may take a port while the process that is to listen there begins or begins again.
+PORTS = range(10_000, 32_000)
+given_ports = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
 
 
 class Process:
