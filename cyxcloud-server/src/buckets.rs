@@ -55,7 +55,7 @@ struct SettingsArgs {
     /// Erasure scheme, data+parity, such as 4+2: at most 64 shards and three times the bytes of the object. The cluster's without it.
     #[arg(long)]
     scheme: Option<Scheme>,
-    /// Size of a full chunk: 65536 to 16777216.
+    /// Size of a full chunk: 65536, or 16384 for each data shard where that is more, to 16777216.
     #[arg(long)]
     chunk_size_bytes: Option<u32>,
     /// Acknowledge a write with so many shards of each chunk where the other nodes fail or are slow: data + 1 at least, and the scheme must be given. Until
